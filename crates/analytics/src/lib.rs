@@ -1,0 +1,1 @@
+//! Figures, SQL and reports over runs.

@@ -1,0 +1,2 @@
+//! The `orchestrator` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The journal, the commit protocol and the gRPC service around the scheduler.

@@ -1,0 +1,18 @@
+//! Identities, the document, verdicts and digests: the words every other crate speaks.
+//!
+//! Nothing here knows a clock, a file, a network or a thread.
+
+pub mod digest;
+pub mod document;
+pub mod error_code;
+pub mod ids;
+pub mod outcome;
+pub mod units;
+pub mod verdict;
+
+pub use digest::{Digest, RowDigest, RowHasher};
+pub use document::{Document, Media};
+pub use error_code::ErrorCode;
+pub use ids::{AttemptId, DocumentId, FencingToken, JobId, WorkerId};
+pub use outcome::{FileKind, FileRecord, StageTally, TaskOutcome};
+pub use verdict::{Decision, Dropped, Note, NoteKind, Reason};

@@ -1,0 +1,237 @@
+//! What one task is told to do: the whole of it, so that any worker can run it from the job and this alone.
+
+use orchestrator_core::Digest;
+use serde::{Deserialize, Serialize};
+
+/// One task of a phase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskSpec {
+    /// Index into the plan's phases.
+    pub phase: u32,
+    /// Number within the phase, from 0. A part that the task writes carries this number.
+    pub number: u32,
+    /// What to do.
+    pub work: Work,
+}
+
+/// The kinds of work, one per kind of phase. `stages` are indices into the job's pipeline, in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Work {
+    /// Finds where a big input can be cut and the first record of each piece; carves what has no such place.
+    Index {
+        /// The read stage.
+        stage: u32,
+        /// The file to look through.
+        input: InputFile,
+        /// Aim for pieces of so many bytes (compressed, as they lie in the input).
+        target_bytes: u64,
+    },
+    /// Runs per-document stages over some input: reads once, writes once.
+    Map {
+        /// The fused stages, in order. The last may end in signatures or scores beside its part.
+        stages: Vec<u32>,
+        /// Where documents come from.
+        input: MapInput,
+        /// Whether kept documents are written as a part of the last stage.
+        write_part: bool,
+        /// What to write beside the part for the barrier that follows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        side: Option<Side>,
+        /// What the barrier before decided: the file of this part's verdicts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        verdicts: Option<Verdicts>,
+    },
+    /// Sorts one slice of the signatures' hash space and writes the edges of equal bands.
+    DedupBands {
+        /// The dedup stage.
+        stage: u32,
+        /// This slice.
+        partition: u32,
+        /// Number of slices.
+        partitions: u32,
+        /// Signature files, one per part, in order of parts.
+        signatures: Vec<PartRef>,
+    },
+    /// Joins edges to clusters, chooses survivors, writes one verdict file per part.
+    DedupClusters {
+        /// The dedup stage.
+        stage: u32,
+        /// Edge files.
+        edges: Vec<PartRef>,
+        /// Signature files, one per part, in order of parts; they carry the document ids.
+        signatures: Vec<PartRef>,
+    },
+    /// Finds the score above which the wanted fraction lies; its outcome's detail is the threshold.
+    QualityCutoff {
+        /// The quality stage.
+        stage: u32,
+        /// Score files, one per part.
+        scores: Vec<PartRef>,
+    },
+    /// Trains the quality classifier from labelled inputs.
+    TrainClassifier {
+        /// The quality stage.
+        stage: u32,
+    },
+    /// Chooses the validation documents and trains (or loads) the tokenizer.
+    PrepareTokenizer {
+        /// The tokenize stage.
+        stage: u32,
+        /// All parts of the last document stage, in order.
+        parts: Vec<PartRef>,
+    },
+    /// Encodes parts into one train shard and one validation shard.
+    Tokenize {
+        /// The tokenize stage.
+        stage: u32,
+        /// The parts to encode, in order.
+        parts: Vec<PartRef>,
+        /// Paths of the phase before, relative to the output: `tokenizer.json` and the held-out ids.
+        prepared: Vec<PartRef>,
+    },
+    /// One rank of the training gang; `number` is not the rank: the seat that comes with the lease is.
+    Train {
+        /// The train stage.
+        stage: u32,
+    },
+    /// Writes the trained model for others to load.
+    Export {
+        /// The export stage.
+        stage: u32,
+    },
+    /// Writes `report.html` and `report.json`.
+    Report,
+}
+
+/// What a map task writes beside its part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Side {
+    /// `signatures`: id, text hash and band hashes of every kept document, for the dedup stage `stage`.
+    Signatures {
+        /// The dedup stage.
+        stage: u32,
+    },
+    /// `scores`: one quality score per kept document, for the quality stage `stage`.
+    Scores {
+        /// The quality stage.
+        stage: u32,
+    },
+}
+
+/// What a barrier decided about the documents of one part. The barrier's stage is the first of the map's `stages`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Verdicts {
+    /// A file with the rows that are duplicates and the ids of their survivors.
+    Duplicates {
+        /// The verdict file of this part.
+        file: PartRef,
+    },
+    /// Documents scoring below this are dropped; as text, so that the value survives JSON exactly.
+    Cutoff {
+        /// The least score that is kept.
+        threshold: ExactF32,
+    },
+}
+
+/// An `f32` that round-trips through JSON bit for bit: eight hexadecimal digits of its bits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ExactF32(pub String);
+
+impl From<f32> for ExactF32 {
+    fn from(value: f32) -> Self {
+        Self(format!("{:08x}", value.to_bits()))
+    }
+}
+
+impl ExactF32 {
+    /// The value; `None` if the text is not eight hexadecimal digits.
+    pub fn value(&self) -> Option<f32> {
+        u32::from_str_radix(&self.0, 16).ok().map(f32::from_bits)
+    }
+}
+
+/// Where a map task's documents come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum MapInput {
+    /// Raw inputs; the first fused stage is the read stage.
+    Splits {
+        /// Pieces of inputs, in global order.
+        splits: Vec<Split>,
+    },
+    /// A committed part of an earlier stage.
+    Part {
+        /// The part.
+        part: PartRef,
+    },
+}
+
+/// A committed file, by its final path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartRef {
+    /// Path relative to the output; a URL when it lies in another run.
+    pub path: String,
+    /// Rows in it.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// xxh3-128 of its bytes.
+    pub xxh3: Digest,
+}
+
+/// One input file, frozen: a file that is not the same when it is read fails the job by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputFile {
+    /// Absolute path or URL.
+    pub url: String,
+    /// Relative to the read step's root, `/`-separated: the `source` of its documents.
+    pub source: String,
+    /// Size in bytes when the plan was made.
+    pub bytes: u64,
+    /// Entity tag, or modification time where the store has no tags.
+    pub stamp: String,
+}
+
+/// A piece of an input that one reader reads from start to end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Split {
+    /// The file.
+    pub input: InputFile,
+    /// Which of it.
+    pub extent: Extent,
+    /// Ordinal of the first record in the piece.
+    pub first_record: u64,
+}
+
+/// Which piece of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Extent {
+    /// All of it.
+    Whole,
+    /// Bytes as they lie in the file: whole lines of plain JSONL, whole members of gzip, whole plain WARC records.
+    Bytes {
+        /// First byte.
+        start: u64,
+        /// One past the last.
+        end: u64,
+    },
+    /// Parquet row groups.
+    RowGroups {
+        /// First group.
+        start: u64,
+        /// One past the last.
+        end: u64,
+    },
+    /// A decompressed piece that the index task committed, because the file itself cannot be entered in the middle.
+    Carved {
+        /// The carved file: whole records, zstd.
+        file: PartRef,
+        /// Offset of its first byte in the decompressed input, for error messages.
+        offset: u64,
+    },
+}

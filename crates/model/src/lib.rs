@@ -1,0 +1,1 @@
+//! The vocabulary of tensor operations, model families and objectives.

@@ -1,0 +1,1 @@
+//! What a task does: the runners behind every phase of a plan.

@@ -1,0 +1,1 @@
+//! Generated wire types and every conversion between wire and domain.

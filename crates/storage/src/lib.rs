@@ -1,0 +1,1 @@
+//! Stores, formats, manifests, token files.

@@ -1,0 +1,1 @@
+//! The training loop, optimizer, schedules, data order, checkpoints, the collective.

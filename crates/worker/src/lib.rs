@@ -1,0 +1,1 @@
+//! The worker daemon: lease, run, report; rank processes and network collectives.
