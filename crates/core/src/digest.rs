@@ -260,6 +260,9 @@ mod tests {
     fn fields_cannot_run_into_each_other() {
         let hash = |a: &str, b: &str| RowHasher::default().text(a).text(b).finish();
         assert_ne!(hash("ab", "c"), hash("a", "bc"));
-        assert_ne!(RowHasher::default().optional(None).finish(), RowHasher::default().optional(Some(b"")).finish());
+        assert_ne!(
+            RowHasher::default().optional(None).finish(),
+            RowHasher::default().optional(Some(b"")).finish()
+        );
     }
 }

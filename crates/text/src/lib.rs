@@ -2,6 +2,16 @@
 //!
 //! Nothing here knows a clock, a file, a network or a runtime: a model comes in as bytes, a document as text.
 
+pub mod charset;
+pub mod clean;
+pub mod fasttext;
+pub mod filters;
+pub mod language;
+pub mod minhash;
+pub mod pii;
+pub mod quality;
 pub mod step;
+pub mod tokenizer;
+pub mod words;
 
-pub use step::Step;
+pub use step::{ConfigError, Languages, Step};

@@ -1,0 +1,1 @@
+//! From bytes to text: charset by header, by meta tag, by detection.

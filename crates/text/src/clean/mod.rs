@@ -1,0 +1,1 @@
+//! Cleaning: main text of HTML, Unicode repair, boilerplate lines, white space.

@@ -1,0 +1,1 @@
+//! Heuristic filters: one file per published rule set.

@@ -1,0 +1,1 @@
+//! Words and sentences as the published rules count them.
