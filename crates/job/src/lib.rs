@@ -7,6 +7,13 @@
 //!                                                                         expand ─▶ Vec<TaskSpec>
 //! ```
 
+pub mod expand;
+pub mod inputs;
+pub mod plan;
+pub mod spec;
 pub mod task;
 
-pub use task::{Extent, InputFile, MapInput, PartRef, Split, TaskSpec, Work};
+pub use expand::{ExpandError, expand};
+pub use plan::{Phase, PhaseKind, Plan, PlannedStage};
+pub use spec::{Job, Stage};
+pub use task::{ExactF32, Extent, InputFile, MapInput, PartRef, Side, Split, TaskSpec, Verdicts, Work};

@@ -1,4 +1,23 @@
 //! What one task is told to do: the whole of it, so that any worker can run it from the job and this alone.
+//!
+//! Final names of what tasks publish, relative to the output (`NNNNN` is the task's number, `PP-name` its phase's
+//! directory, `NN-name` a stage's). A later phase finds them by stage, kind and number:
+//!
+//! | work | file | kind, stage |
+//! |---|---|---|
+//! | `index` | `.orchestrator/phases/PP-index/carved-NNNNN-MMMMM.zst`; `detail` is a `Vec<Split>` | intermediate, read |
+//! | `map` | `stages/NN-name/part-NNNNN.parquet`, always, even without rows, for each stage in `parts` | part |
+//! | `map` | `stages/NN-name/dropped-NNNNN.parquet`, `notes-NNNNN.parquet` where there are rows | dropped, notes |
+//! | `map` | `.orchestrator/phases/PP-map/signatures-NNNNN.*` or `scores-NNNNN.*`, always | intermediate, the barrier's stage |
+//! | `bands` | `.orchestrator/phases/PP-bands/edges-NNNNN.*`, always | intermediate, dedup |
+//! | `clusters` | `.orchestrator/phases/PP-clusters/verdicts-NNNNN.*`, one for each part, `NNNNN` the part's number | intermediate, dedup |
+//! | `cutoff` | `detail` is an [`ExactF32`] | |
+//! | `classifier` | `.orchestrator/phases/PP-classifier/quality.bin` | product, quality |
+//! | `prepare` | `tokens/tokenizer.json`, `.orchestrator/phases/PP-prepare/held-out.*` | product and intermediate, tokenize |
+//! | `tokenize` | `tokens/train-NNNNN.*`, `tokens/validation-NNNNN.*` | product, tokenize |
+//! | `train` | `checkpoints/step-NNNNNNNN/…`, `metrics.jsonl` | product, train |
+//! | `export` | `model/…` | product, export |
+//! | `report` | `report.html`, `report.json` | product |
 
 use orchestrator_core::Digest;
 use serde::{Deserialize, Serialize};
@@ -33,8 +52,8 @@ pub enum Work {
         stages: Vec<u32>,
         /// Where documents come from.
         input: MapInput,
-        /// Whether kept documents are written as a part of the last stage.
-        write_part: bool,
+        /// The stages whose kept documents are written as a part: the last of `stages`, and those with `keep`.
+        parts: Vec<u32>,
         /// What to write beside the part for the barrier that follows.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         side: Option<Side>,

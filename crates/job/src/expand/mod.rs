@@ -1,0 +1,297 @@
+//! From a phase to its tasks, once the phases before it are committed.
+//!
+//! A pure function of its arguments: the coordinator may call it again after a crash and gets the same tasks, and the
+//! number of workers is no argument.
+
+mod splits;
+
+use orchestrator_core::{FileKind, FileRecord, TaskOutcome};
+
+use crate::plan::{Phase, PhaseKind, Plan};
+use crate::spec::{Job, Stage};
+use crate::task::{ExactF32, InputFile, MapInput, PartRef, Side, TaskSpec, Verdicts, Work};
+
+/// Bytes of one (hash, document) pair of the shuffle in memory.
+const PAIR_BYTES: u64 = 16;
+/// What the pairs of one slice may take.
+const SLICE_BYTES: u64 = 256 << 20;
+/// With fewer documents than this, one task encodes all, so that validation can be the tail of the tokens.
+pub const FEW_DOCUMENTS: u64 = 100;
+
+/// Why a phase has no tasks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExpandError {
+    /// The plan has no such phase, or a phase before it is not committed.
+    #[error("phase {phase} cannot be expanded: expected {expected}")]
+    OutOfOrder {
+        /// The phase.
+        phase: u32,
+        /// What was expected.
+        expected: String,
+    },
+    /// The read stage found nothing.
+    #[error("no input to read: no file matches the `paths` of the read stage")]
+    NoInputs,
+    /// Every document was dropped before the stage that needs some.
+    #[error("no documents are left for `{stage}`: all were dropped by the stages before it")]
+    NoDocuments {
+        /// The stage's key in the job file.
+        stage: String,
+    },
+    /// A committed task did not leave what its kind of work leaves.
+    #[error("task {task} of phase {phase} left no good result: {message}")]
+    BadOutcome {
+        /// The committed phase.
+        phase: u32,
+        /// The task's number.
+        task: u32,
+        /// What was expected and what is there.
+        message: String,
+    },
+}
+
+/// Makes the tasks of phase `phase`. `committed` holds the outcomes of all phases before it, each in order of its
+/// tasks' numbers; `inputs` are arranged (see [`crate::inputs::arrange`]).
+pub fn expand(
+    job: &Job,
+    plan: &Plan,
+    phase: u32,
+    inputs: &[InputFile],
+    committed: &[Vec<TaskOutcome>],
+) -> Result<Vec<TaskSpec>, ExpandError> {
+    let out_of_order = |expected: String| ExpandError::OutOfOrder { phase, expected };
+    let this = plan
+        .phases
+        .get(phase as usize)
+        .ok_or_else(|| out_of_order(format!("one of the plan's {} phases", plan.phases.len())))?;
+    if committed.len() < phase as usize {
+        return Err(out_of_order(format!("{phase} committed phases before it, found {}", committed.len())));
+    }
+    let work = Expansion { job, plan, inputs, committed }.work(this)?;
+    Ok((0..).zip(work).map(|(number, work)| TaskSpec { phase, number, work }).collect())
+}
+
+/// The arguments of [`expand`], so that its steps need not hand them on.
+struct Expansion<'a> {
+    job: &'a Job,
+    plan: &'a Plan,
+    inputs: &'a [InputFile],
+    committed: &'a [Vec<TaskOutcome>],
+}
+
+impl Expansion<'_> {
+    fn work(&self, phase: &Phase) -> Result<Vec<Work>, ExpandError> {
+        let stage = phase.stages.start;
+        Ok(match phase.kind {
+            PhaseKind::Index => splits::big_inputs(self.job, self.inputs)
+                .map(|input| Work::Index {
+                    stage,
+                    input: input.clone(),
+                    target_bytes: self.job.target_bytes.0,
+                })
+                .collect(),
+            PhaseKind::Map { side } => self.map(phase, side)?,
+            PhaseKind::Bands => self.bands(stage)?,
+            PhaseKind::Clusters => vec![Work::DedupClusters {
+                stage,
+                edges: self.intermediates(self.phase(PhaseKind::Bands, stage)?, stage)?,
+                signatures: self.side_files(stage)?,
+            }],
+            PhaseKind::Cutoff => vec![Work::QualityCutoff { stage, scores: self.side_files(stage)? }],
+            PhaseKind::Classifier => vec![Work::TrainClassifier { stage }],
+            PhaseKind::Prepare => {
+                let parts = self.parts_before(stage)?;
+                if parts.iter().all(|part| part.rows == 0) {
+                    let stage = self.plan.stages[stage as usize].name.clone();
+                    return Err(ExpandError::NoDocuments { stage });
+                }
+                vec![Work::PrepareTokenizer { stage, parts }]
+            }
+            PhaseKind::Tokenize => self.tokenize(stage)?,
+            PhaseKind::Train { world, .. } => (0..world).map(|_| Work::Train { stage }).collect(),
+            PhaseKind::Export => vec![Work::Export { stage }],
+            PhaseKind::Report => vec![Work::Report],
+        })
+    }
+
+    fn map(&self, phase: &Phase, side: Option<Side>) -> Result<Vec<Work>, ExpandError> {
+        let stages: Vec<u32> = phase.stages.clone().collect();
+        let parts: Vec<u32> = stages
+            .iter()
+            .copied()
+            .filter(|&stage| self.plan.stages.get(stage as usize).is_some_and(|stage| stage.writes_parts))
+            .collect();
+        let map = |input, verdicts| Work::Map {
+            stages: stages.clone(),
+            input,
+            parts: parts.clone(),
+            side,
+            verdicts,
+        };
+        if phase.stages.start == 0 {
+            if self.inputs.is_empty() {
+                return Err(ExpandError::NoInputs);
+            }
+            let indexed = match self.plan.phases.iter().find(|phase| phase.kind == PhaseKind::Index) {
+                Some(index) => (index.index, self.outcomes(index)),
+                None => (0, &[][..]),
+            };
+            let groups = splits::group(self.job, self.inputs, indexed)?;
+            return Ok(groups.into_iter().map(|splits| map(MapInput::Splits { splits }, None)).collect());
+        }
+        let parts_in = self.parts_before(phase.stages.start)?;
+        let verdicts = self.verdicts(phase.stages.start, parts_in.len())?;
+        Ok(parts_in
+            .into_iter()
+            .zip(verdicts)
+            .map(|(part, verdicts)| map(MapInput::Part { part }, verdicts))
+            .collect())
+    }
+
+    /// What the barrier at `stage` decided, for each of `parts` parts.
+    fn verdicts(&self, stage: u32, parts: usize) -> Result<Vec<Option<Verdicts>>, ExpandError> {
+        match self.job.pipeline.get(stage as usize) {
+            Some(Stage::Dedup(_)) => {
+                let clusters = self.phase(PhaseKind::Clusters, stage)?;
+                let files = self.numbered_intermediates(clusters, stage, parts)?;
+                Ok(files.into_iter().map(|file| Some(Verdicts::Duplicates { file })).collect())
+            }
+            Some(Stage::Quality(_)) => {
+                let cutoff = self.phase(PhaseKind::Cutoff, stage)?;
+                let bad = |message: String| ExpandError::BadOutcome { phase: cutoff.index, task: 0, message };
+                let outcome =
+                    self.outcomes(cutoff).first().ok_or_else(|| bad("it is not committed".into()))?;
+                let threshold: ExactF32 = serde_json::from_value(outcome.detail.clone())
+                    .map_err(|error| bad(format!("expected a threshold as its detail: {error}")))?;
+                if threshold.value().is_none() {
+                    return Err(bad(format!("expected eight hexadecimal digits, found `{}`", threshold.0)));
+                }
+                Ok(vec![Some(Verdicts::Cutoff { threshold }); parts])
+            }
+            _ => Ok(vec![None; parts]),
+        }
+    }
+
+    fn bands(&self, stage: u32) -> Result<Vec<Work>, ExpandError> {
+        let signatures = self.side_files(stage)?;
+        let bands = match self.job.pipeline.get(stage as usize) {
+            Some(Stage::Dedup(config)) => config.band_count(),
+            _ => 1,
+        };
+        let rows: u64 = signatures.iter().map(|file| file.rows).sum();
+        let partitions = partitions(rows, bands);
+        Ok((0..partitions)
+            .map(|partition| Work::DedupBands {
+                stage,
+                partition,
+                partitions,
+                signatures: signatures.clone(),
+            })
+            .collect())
+    }
+
+    fn tokenize(&self, stage: u32) -> Result<Vec<Work>, ExpandError> {
+        let parts = self.parts_before(stage)?;
+        let prepare = self.phase(PhaseKind::Prepare, stage)?;
+        let prepared: Vec<PartRef> =
+            self.outcomes(prepare).iter().flat_map(|outcome| &outcome.files).map(reference).collect();
+        let few = parts.iter().map(|part| part.rows).sum::<u64>() < FEW_DOCUMENTS;
+        let groups = if few { vec![parts] } else { parts.into_iter().map(|part| vec![part]).collect() };
+        Ok(groups
+            .into_iter()
+            .map(|parts| Work::Tokenize { stage, parts, prepared: prepared.clone() })
+            .collect())
+    }
+
+    fn outcomes(&self, phase: &Phase) -> &[TaskOutcome] {
+        self.committed.get(phase.index as usize).map_or(&[], Vec::as_slice)
+    }
+
+    fn phase(&self, kind: PhaseKind, stage: u32) -> Result<&Phase, ExpandError> {
+        let found = self.plan.phases.iter().find(|phase| phase.kind == kind && phase.stages.start == stage);
+        found.ok_or_else(|| ExpandError::OutOfOrder {
+            phase: 0,
+            expected: format!("a `{}` phase for stage {stage} in the plan", kind.name()),
+        })
+    }
+
+    fn map_before(&self, stage: u32) -> Result<&Phase, ExpandError> {
+        self.plan.map_before(stage).ok_or_else(|| ExpandError::OutOfOrder {
+            phase: 0,
+            expected: format!("a `map` phase that ends before stage {stage} in the plan"),
+        })
+    }
+
+    /// The parts of the last document stage before `stage`, in order.
+    fn parts_before(&self, stage: u32) -> Result<Vec<PartRef>, ExpandError> {
+        let phase = self.map_before(stage)?;
+        self.one_of_each(phase, FileKind::Part, stage.saturating_sub(1))
+    }
+
+    /// What the map before the barrier at `stage` left for it, one file for each part.
+    fn side_files(&self, stage: u32) -> Result<Vec<PartRef>, ExpandError> {
+        self.intermediates(self.map_before(stage)?, stage)
+    }
+
+    fn intermediates(&self, phase: &Phase, stage: u32) -> Result<Vec<PartRef>, ExpandError> {
+        self.one_of_each(phase, FileKind::Intermediate, stage)
+    }
+
+    /// The one file of a kind and a stage in each outcome of a phase.
+    fn one_of_each(&self, phase: &Phase, kind: FileKind, stage: u32) -> Result<Vec<PartRef>, ExpandError> {
+        let mut found = Vec::new();
+        for (task, outcome) in (0..).zip(self.outcomes(phase)) {
+            let mut files = outcome.files.iter().filter(|file| file.kind == kind && file.stage == stage);
+            match (files.next(), files.next()) {
+                (Some(file), None) => found.push(reference(file)),
+                (first, _) => {
+                    let count = if first.is_some() { "several" } else { "none" };
+                    let message = format!("expected one {kind:?} file of stage {stage}, found {count}");
+                    return Err(ExpandError::BadOutcome { phase: phase.index, task, message });
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// One task's files by the numbers in their names, which must be 0 to `count`.
+    fn numbered_intermediates(
+        &self,
+        phase: &Phase,
+        stage: u32,
+        count: usize,
+    ) -> Result<Vec<PartRef>, ExpandError> {
+        let mut files: Vec<PartRef> = vec![];
+        for outcome in self.outcomes(phase) {
+            let of_stage = |file: &&FileRecord| file.kind == FileKind::Intermediate && file.stage == stage;
+            files.extend(outcome.files.iter().filter(of_stage).map(reference));
+        }
+        files.sort_by_key(|file| number_in_name(&file.path));
+        let numbered = (0..).zip(&files).all(|(number, file)| number_in_name(&file.path) == Some(number));
+        if files.len() == count && numbered {
+            return Ok(files);
+        }
+        let message = format!("expected files numbered from 0 for {count} parts, found {}", files.len());
+        Err(ExpandError::BadOutcome { phase: phase.index, task: 0, message })
+    }
+}
+
+/// `12` of `…/verdicts-00012.parquet`.
+fn number_in_name(path: &str) -> Option<u32> {
+    let name = path.rsplit('/').next()?;
+    let (_, after) = name.rsplit_once('-')?;
+    after.split('.').next()?.parse().ok()
+}
+
+fn reference(file: &FileRecord) -> PartRef {
+    PartRef { path: file.path.clone(), rows: file.rows, bytes: file.bytes, xxh3: file.xxh3 }
+}
+
+/// How many slices of the hash space, so that one slice's pairs fit in memory.
+fn partitions(rows: u64, bands: u64) -> u32 {
+    let bytes = rows.saturating_mul(bands).saturating_mul(PAIR_BYTES);
+    u32::try_from(bytes.div_ceil(SLICE_BYTES).max(1)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

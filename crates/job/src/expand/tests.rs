@@ -1,0 +1,253 @@
+use orchestrator_core::Digest;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::task::{Extent, Split};
+
+fn job(pipeline: serde_json::Value) -> Job {
+    serde_json::from_value(json!({"name": "x", "output": "/out", "target_bytes": 1000, "pipeline": pipeline}))
+        .expect("a job")
+}
+
+fn input(number: usize, bytes: u64) -> InputFile {
+    let source = format!("{number:04}.jsonl");
+    InputFile { url: format!("/in/{source}"), source, bytes, stamp: "t".into() }
+}
+
+fn file(stage: u32, kind: FileKind, path: String, rows: u64) -> FileRecord {
+    FileRecord { stage, kind, path, rows, bytes: rows * 10, xxh3: Digest(7) }
+}
+
+fn outcome(files: Vec<FileRecord>) -> TaskOutcome {
+    TaskOutcome { files, ..TaskOutcome::default() }
+}
+
+/// What an index task would find: cuts every `target` bytes.
+fn index_outcome(input: &InputFile, target: u64) -> TaskOutcome {
+    let mut splits = Vec::new();
+    let mut start = 0;
+    while start < input.bytes {
+        let end = (start + target).min(input.bytes);
+        splits.push(Split {
+            input: input.clone(),
+            extent: Extent::Bytes { start, end },
+            first_record: start / 10,
+        });
+        start = end;
+    }
+    TaskOutcome { detail: serde_json::to_value(splits).expect("plain data"), ..TaskOutcome::default() }
+}
+
+fn expand_map(job: &Job, inputs: &[InputFile]) -> Vec<TaskSpec> {
+    let plan = Plan::new(job);
+    let index = expand(job, &plan, 0, inputs, &[]).expect("index");
+    let outcomes = index
+        .iter()
+        .map(|task| match &task.work {
+            Work::Index { input, target_bytes, .. } => index_outcome(input, *target_bytes),
+            other => panic!("no index task: {other:?}"),
+        })
+        .collect();
+    expand(job, &plan, 1, inputs, &[outcomes]).expect("map")
+}
+
+fn splits_of(task: &TaskSpec) -> &[Split] {
+    match &task.work {
+        Work::Map { input: MapInput::Splits { splits }, .. } => splits,
+        other => panic!("no map over splits: {other:?}"),
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_byte_is_read_once_and_in_order(sizes in prop::collection::vec(0u64..6000, 1..60)) {
+        let job = job(json!([{"read": {"paths": ["/in/*.jsonl"]}}]));
+        let inputs: Vec<InputFile> = (0..).zip(&sizes).map(|(number, &bytes)| input(number, bytes)).collect();
+        let tasks = expand_map(&job, &inputs);
+        prop_assert_eq!(&tasks, &expand_map(&job, &inputs));
+        let mut covered = Vec::new();
+        for (number, task) in (0..).zip(&tasks) {
+            prop_assert_eq!(task.number, number);
+            let splits = splits_of(task);
+            prop_assert!(!splits.is_empty() && splits.len() <= splits::MOST_SPLITS);
+            let mut bytes = 0;
+            for split in splits {
+                let (start, end) = match split.extent {
+                    Extent::Whole => (0, split.input.bytes),
+                    Extent::Bytes { start, end } => (start, end),
+                    Extent::RowGroups { .. } | Extent::Carved { .. } => panic!("neither was found"),
+                };
+                bytes += end - start;
+                covered.push((split.input.source.clone(), start, end));
+            }
+            prop_assert!(splits.len() == 1 || bytes <= 1000);
+            prop_assert!(bytes <= 2000);
+        }
+        let mut covered = covered.into_iter();
+        for input in &inputs {
+            let mut at = 0;
+            loop {
+                let (source, start, end) = covered.next().expect("a piece for every byte");
+                prop_assert_eq!(&source, &input.source);
+                prop_assert_eq!(start, at);
+                at = end;
+                if at == input.bytes {
+                    break;
+                }
+            }
+        }
+        prop_assert!(covered.next().is_none());
+    }
+}
+
+#[test]
+fn what_an_index_task_says_is_checked() {
+    let job = job(json!([{"read": {"paths": ["/in/*.jsonl"]}}]));
+    let plan = Plan::new(&job);
+    let inputs = [input(0, 5000)];
+    let split = |start, end, first_record| Split {
+        input: inputs[0].clone(),
+        extent: Extent::Bytes { start, end },
+        first_record,
+    };
+    let expand = |splits: Vec<Split>| {
+        let detail = serde_json::to_value(splits).expect("plain data");
+        expand(&job, &plan, 1, &inputs, &[vec![TaskOutcome { detail, ..TaskOutcome::default() }]])
+    };
+    assert!(expand(vec![split(0, 5000, 0)]).is_ok());
+    assert!(expand(vec![split(0, 1000, 0), split(1000, 5000, 9)]).is_ok());
+    for (bad, why) in [
+        (vec![], "at least one split"),
+        (vec![split(0, 4000, 0)], "end at byte 4000 of 5000"),
+        (vec![split(0, 1000, 0), split(1001, 5000, 9)], "to start at 1000"),
+        (vec![split(0, 1000, 7), split(1000, 5000, 9)], "starts at a record"),
+        (vec![Split { input: input(1, 5000), ..split(0, 5000, 0) }], "another input"),
+    ] {
+        let error = expand(bad).expect_err(why).to_string();
+        assert!(error.contains(why), "{error}");
+    }
+}
+
+#[test]
+fn many_small_files_share_tasks_up_to_a_bound() {
+    let job = job(json!([{"read": {"paths": ["/in/*.jsonl"]}}]));
+    let inputs: Vec<InputFile> = (0..10_000).map(|number| input(number, 0)).collect();
+    let lengths: Vec<usize> = expand_map(&job, &inputs).iter().map(|task| splits_of(task).len()).collect();
+    assert_eq!(lengths, [4096, 4096, 1808]);
+}
+
+#[test]
+fn a_page_is_never_cut() {
+    let job = job(json!([{"read": {"paths": ["/in/*.html"]}}]));
+    let page = InputFile { source: "big.html".into(), url: "/in/big.html".into(), ..input(0, 1 << 30) };
+    assert_eq!(expand(&job, &Plan::new(&job), 0, &[page], &[]), Ok(vec![]));
+}
+
+/// Walks a job with dedup and tokenize through all its phases, as if every task left what it must.
+#[test]
+fn barriers_hand_parts_and_verdicts_on() {
+    let job = job(json!([
+        {"read": {"paths": ["/in/*.jsonl"]}}, {"dedup": {}}, {"pii": {}}, {"tokenize": {"train": {}}},
+        {"train": {"model": {"layers": 1, "heads": 1, "width": 8, "context": 8}, "steps": 1, "world_size": 2}}
+    ]));
+    let plan = Plan::new(&job);
+    let kinds: Vec<&str> = plan.phases.iter().map(|phase| phase.name.as_str()).collect();
+    assert_eq!(kinds, ["index", "map", "bands", "clusters", "map", "prepare", "tokenize", "train", "report"]);
+    let inputs = [input(0, 900), input(1, 900)];
+    let mut committed = vec![vec![]];
+    assert_eq!(expand(&job, &plan, 1, &inputs, &committed).expect("map").len(), 2);
+    committed.push(
+        (0..2)
+            .map(|n| {
+                outcome(vec![
+                    file(0, FileKind::Part, format!("stages/00-read/part-{n:05}.parquet"), 80),
+                    file(1, FileKind::Intermediate, format!("signatures-{n:05}.parquet"), 80),
+                ])
+            })
+            .collect(),
+    );
+    let bands = expand(&job, &plan, 2, &inputs, &committed).expect("bands");
+    assert_eq!(bands.len(), 1, "few documents fit one slice");
+    committed.push(vec![outcome(vec![file(1, FileKind::Intermediate, "edges-00000.parquet".into(), 3)])]);
+    let clusters = expand(&job, &plan, 3, &inputs, &committed).expect("clusters");
+    assert!(matches!(&clusters[0].work, Work::DedupClusters { edges, signatures, .. }
+        if edges.len() == 1 && signatures.len() == 2));
+    let verdict = |n| file(1, FileKind::Intermediate, format!("verdicts-{n:05}.parquet"), 1);
+    committed.push(vec![outcome(vec![verdict(1), verdict(0)])]);
+    let map = expand(&job, &plan, 4, &inputs, &committed).expect("map");
+    let Work::Map { stages, input: MapInput::Part { part }, parts, verdicts, .. } = &map[1].work else {
+        panic!("no map over parts: {:?}", map[1]);
+    };
+    assert_eq!((stages.as_slice(), parts.as_slice()), (&[1, 2][..], &[2][..]));
+    assert_eq!(part.path, "stages/00-read/part-00001.parquet");
+    assert!(matches!(verdicts, Some(Verdicts::Duplicates { file }) if file.path == "verdicts-00001.parquet"));
+    let part =
+        |n, rows| outcome(vec![file(2, FileKind::Part, format!("stages/02-pii/part-{n:05}.parquet"), rows)]);
+    committed.push(vec![part(0, 80), part(1, 79)]);
+    assert_eq!(expand(&job, &plan, 5, &inputs, &committed).expect("prepare").len(), 1);
+    committed.push(vec![outcome(vec![file(3, FileKind::Product, "tokens/tokenizer.json".into(), 0)])]);
+    assert_eq!(expand(&job, &plan, 6, &inputs, &committed).expect("tokenize").len(), 2);
+    committed[4] = vec![part(0, 50), part(1, 49)];
+    assert_eq!(expand(&job, &plan, 6, &inputs, &committed).expect("few documents").len(), 1);
+    committed.push(vec![]);
+    assert_eq!(expand(&job, &plan, 7, &inputs, &committed).expect("train").len(), 2);
+    committed[4] = vec![part(0, 0), part(1, 0)];
+    assert_eq!(
+        expand(&job, &plan, 5, &inputs, &committed),
+        Err(ExpandError::NoDocuments { stage: "tokenize".into() })
+    );
+}
+
+#[test]
+fn a_missing_verdict_or_phase_is_said() {
+    let job = job(json!([{"read": {"paths": ["/in/*.jsonl"]}}, {"dedup": {}}]));
+    let plan = Plan::new(&job);
+    assert!(matches!(expand(&job, &plan, 3, &[], &[]), Err(ExpandError::OutOfOrder { phase: 3, .. })));
+    assert_eq!(expand(&job, &plan, 1, &[], &[vec![]]), Err(ExpandError::NoInputs));
+    let parts = vec![outcome(vec![
+        file(0, FileKind::Part, "part-00000.parquet".into(), 1),
+        file(1, FileKind::Intermediate, "signatures-00000.parquet".into(), 1),
+    ])];
+    let committed = [vec![], parts, vec![], vec![outcome(vec![])]];
+    let error = expand(&job, &plan, 4, &[input(0, 1)], &committed).expect_err("no verdicts").to_string();
+    assert!(error.contains("for 1 parts, found 0"), "{error}");
+}
+
+#[test]
+fn a_cutoff_reaches_every_part_bit_for_bit() {
+    let job = job(json!([
+        {"read": {"paths": ["/in/*.jsonl"]}}, {"quality": {"model": "/quality.bin", "fraction": 0.1}}
+    ]));
+    let plan = Plan::new(&job);
+    let part = |n: u32| {
+        outcome(vec![
+            file(0, FileKind::Part, format!("part-{n:05}.parquet"), 1),
+            file(1, FileKind::Intermediate, format!("scores-{n:05}.parquet"), 1),
+        ])
+    };
+    let detail = serde_json::to_value(ExactF32::from(0.1)).expect("plain data");
+    let cutoff = TaskOutcome { detail, ..TaskOutcome::default() };
+    let committed = [vec![], vec![part(0), part(1)], vec![cutoff]];
+    for task in expand(&job, &plan, 3, &[input(0, 1)], &committed).expect("map") {
+        let Work::Map { verdicts: Some(Verdicts::Cutoff { threshold }), .. } = task.work else {
+            panic!("no cutoff");
+        };
+        assert_eq!(threshold.value().map(f32::to_bits), Some(0.1f32.to_bits()));
+    }
+}
+
+#[test]
+fn slices_grow_with_the_documents() {
+    assert_eq!(partitions(0, 14), 1);
+    assert_eq!(partitions(1_000_000, 14), 1);
+    assert_eq!(partitions(100_000_000, 14), 84);
+    assert_eq!(partitions(u64::MAX, 14), u32::MAX);
+}
+
+#[test]
+fn numbers_are_read_from_names() {
+    assert_eq!(number_in_name("a/verdicts-00012.parquet"), Some(12));
+    assert_eq!(number_in_name("verdicts-3.parquet.zst"), Some(3));
+    assert_eq!(number_in_name("a-1/verdicts"), None);
+}

@@ -1,0 +1,231 @@
+//! Options of `read`, and the formats it knows.
+
+use orchestrator_core::units::ByteSize;
+use orchestrator_text::ConfigError;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Finds the inputs and turns their records into documents.
+///
+/// Either `paths` names files, or `run` and `stage` name what an earlier job left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReadConfig {
+    /// Files to read: paths and globs (`corpus/**/*.warc.gz`), URLs (`s3://`, `gs://`, `az://`, `https://`), or `@FILE`
+    /// for a list of them, one a line, gzipped or plain. Relative to the job file; `~` and `${NAME:-default}` expand.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
+    /// Globs of files to leave out, matched like `paths`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    /// The format of all files; without it each file's extension tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+    /// Directory that `source` is relative to. By default the deepest directory that `paths` share, wildcards aside,
+    /// so that moving a corpus changes nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
+    /// The field of JSONL records and the column of Parquet rows that holds the text.
+    pub text_field: String,
+    /// Output of an earlier run to begin with, instead of `paths`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// The stage of that run whose documents to take, by its name (`dedup`) or its directory (`05-dedup`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    /// A record longer than this is dropped as `malformed`.
+    pub max_record_bytes: ByteSize,
+    /// Whether to write this stage's documents even where the stage is fused with the next.
+    pub keep: bool,
+}
+
+impl Default for ReadConfig {
+    fn default() -> Self {
+        Self {
+            paths: Vec::new(),
+            exclude: Vec::new(),
+            format: None,
+            root: None,
+            text_field: "text".to_owned(),
+            run: None,
+            stage: None,
+            max_record_bytes: ByteSize::mib(64),
+            keep: false,
+        }
+    }
+}
+
+/// A record is held in memory whole, so its bound has a bound.
+const MAX_RECORD_BYTES: ByteSize = ByteSize::mib(2048);
+
+impl ReadConfig {
+    /// Checks what the types cannot say.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        match (&self.run, &self.stage) {
+            (None, None) if self.paths.is_empty() => {
+                return Err(ConfigError::new(
+                    "paths",
+                    "nothing to read: expected at least one path, or `run` and `stage`",
+                ));
+            }
+            (Some(_), None) => {
+                return Err(ConfigError::new(
+                    "run",
+                    "`run` needs `stage`: which stage's documents to begin with",
+                ));
+            }
+            (None, Some(_)) => {
+                return Err(ConfigError::new("stage", "`stage` needs `run`: the output of the earlier job"));
+            }
+            (Some(_), Some(_)) => {
+                for (key, given) in [
+                    ("paths", !self.paths.is_empty()),
+                    ("exclude", !self.exclude.is_empty()),
+                    ("format", self.format.is_some()),
+                    ("root", self.root.is_some()),
+                ] {
+                    if given {
+                        return Err(ConfigError::new(key, format!("`{key}` and `run` exclude each other")));
+                    }
+                }
+            }
+            (None, None) => {}
+        }
+        if let Some(index) = self.paths.iter().position(|path| path.trim_start_matches('@').is_empty()) {
+            return Err(ConfigError::new(
+                format!("paths[{index}]"),
+                "expected a path, found an empty string",
+            ));
+        }
+        if self.text_field.is_empty() {
+            return Err(ConfigError::new(
+                "text_field",
+                "expected the name of a field, found an empty string",
+            ));
+        }
+        if self.max_record_bytes.0 == 0 || self.max_record_bytes > MAX_RECORD_BYTES {
+            return Err(ConfigError::new(
+                "max_record_bytes",
+                format!("expected 1 B to 2 GiB, found {}", self.max_record_bytes),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The format of one file: what the job says, or what the file's name tells; `None` if neither does.
+    pub fn format_of(&self, path: &str) -> Option<Format> {
+        self.format.or_else(|| Format::of_path(path))
+    }
+}
+
+/// Formats of inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// Web archives, with the older ARC among them: one response, one document.
+    Warc,
+    /// Common Crawl's extracted text: one conversion record, one document.
+    Wet,
+    /// A JSON object a line.
+    Jsonl,
+    /// A row, a document.
+    Parquet,
+    /// Arrow IPC: a row, a document.
+    Arrow,
+    /// A file, a document.
+    Text,
+    /// A file, a document.
+    Markdown,
+    /// A file, a page.
+    Html,
+}
+
+/// How a file is compressed as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all, or inside the format.
+    None,
+    /// gzip, one member or many.
+    Gzip,
+    /// zstd, one frame or many.
+    Zstd,
+}
+
+impl Compression {
+    /// What a file's name tells, and the name without that extension.
+    pub fn of_path(path: &str) -> (Self, &str) {
+        let lower = path.to_ascii_lowercase();
+        for (extension, compression) in [(".gz", Self::Gzip), (".zst", Self::Zstd), (".zstd", Self::Zstd)] {
+            if lower.ends_with(extension) {
+                return (compression, &path[..path.len() - extension.len()]);
+            }
+        }
+        (Self::None, path)
+    }
+}
+
+/// Extensions and what they stand for. The longer of two that fit stands first.
+const EXTENSIONS: [(&str, Format); 16] = [
+    (".warc.wet", Format::Wet),
+    (".wet", Format::Wet),
+    (".warc", Format::Warc),
+    (".arc", Format::Warc),
+    (".jsonl", Format::Jsonl),
+    (".ndjson", Format::Jsonl),
+    (".json", Format::Jsonl),
+    (".parquet", Format::Parquet),
+    (".arrow", Format::Arrow),
+    (".txt", Format::Text),
+    (".text", Format::Text),
+    (".md", Format::Markdown),
+    (".markdown", Format::Markdown),
+    (".html", Format::Html),
+    (".htm", Format::Html),
+    (".xhtml", Format::Html),
+];
+
+impl Format {
+    /// The format that a file's name tells, compression aside.
+    pub fn of_path(path: &str) -> Option<Self> {
+        let (_, path) = Compression::of_path(path);
+        let lower = path.to_ascii_lowercase();
+        EXTENSIONS.iter().find(|(extension, _)| lower.ends_with(extension)).map(|&(_, format)| format)
+    }
+
+    /// Whether a file holds many records, so that a big one can be cut.
+    pub fn has_records(self) -> bool {
+        match self {
+            Self::Warc | Self::Wet | Self::Jsonl | Self::Parquet | Self::Arrow => true,
+            Self::Text | Self::Markdown | Self::Html => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_formats() {
+        for (path, format) in [
+            ("a/b.warc.gz", Some(Format::Warc)),
+            ("x.warc.wet.gz", Some(Format::Wet)),
+            ("x.arc.gz", Some(Format::Warc)),
+            ("X.JSONL.ZST", Some(Format::Jsonl)),
+            ("README.md", Some(Format::Markdown)),
+            ("README", None),
+            ("x.gz", None),
+        ] {
+            assert_eq!(Format::of_path(path), format, "{path}");
+        }
+    }
+
+    #[test]
+    fn paths_and_run_exclude_each_other() {
+        let run = ReadConfig { run: Some("x".into()), stage: Some("dedup".into()), ..ReadConfig::default() };
+        assert!(run.validate().is_ok());
+        assert!(ReadConfig { paths: vec!["y".into()], ..run.clone() }.validate().is_err());
+        assert!(ReadConfig { stage: None, ..run }.validate().is_err());
+        assert!(ReadConfig::default().validate().is_err());
+    }
+}

@@ -1,0 +1,496 @@
+//! Options of `train`.
+
+use orchestrator_text::ConfigError;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::portion::Portion;
+
+/// Trains a model on the tokens, with as many ranks as the job says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// The model's family and size.
+    pub model: ModelConfig,
+    /// What the model learns to predict.
+    #[serde(default)]
+    pub objective: Objective,
+    /// How many optimizer steps to take. This or `tokens` is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u64>,
+    /// How many tokens to see; rounded up to whole steps. This or `steps` is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+    /// Sequences in one step, over all ranks.
+    #[serde(default = "default_global_batch")]
+    pub global_batch: u32,
+    /// Sequences that go through the model at once; divides `global_batch`. By default at most 8, and at most a
+    /// quarter of `global_batch`: it never depends on how many ranks there are, or another world size would train
+    /// another model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub micro_batch: Option<u32>,
+    /// How many ranks train together.
+    #[serde(default = "default_world_size")]
+    pub world_size: u32,
+    /// With how many ranks training may go on when some are lost for good. By default `world_size`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_world_size: Option<u32>,
+    /// How gradients change weights.
+    #[serde(default)]
+    pub optimizer: OptimizerConfig,
+    /// How the learning rate goes over the steps.
+    #[serde(default)]
+    pub schedule: ScheduleConfig,
+    /// In what order documents are seen.
+    #[serde(default)]
+    pub order: Order,
+    /// Gradients with a greater norm over all weights are scaled down to it; 0 turns this off.
+    #[serde(default = "default_gradient_clip")]
+    pub gradient_clip: f64,
+    /// How the model is judged on documents it does not learn from.
+    #[serde(default)]
+    pub validation: ValidationConfig,
+    /// When the state of training is written, and what of it is kept.
+    #[serde(default)]
+    pub checkpoint: CheckpointConfig,
+    /// The numbers that the model computes in.
+    #[serde(default)]
+    pub precision: Precision,
+    /// What computes.
+    #[serde(default)]
+    pub device: Device,
+    /// Whether equal jobs give equal bits on the same machine type. On the CPU they always do.
+    #[serde(default = "default_deterministic")]
+    pub deterministic: bool,
+    /// What happens when the loss is not a number or leaps up.
+    #[serde(default)]
+    pub divergence: DivergenceConfig,
+}
+
+fn default_global_batch() -> u32 {
+    32
+}
+
+fn default_world_size() -> u32 {
+    1
+}
+
+fn default_gradient_clip() -> f64 {
+    1.0
+}
+
+fn default_deterministic() -> bool {
+    true
+}
+
+/// A model's family and size.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// The architecture.
+    #[serde(default)]
+    pub family: Family,
+    /// Number of Transformer blocks.
+    pub layers: u32,
+    /// Attention heads in each block; divides `width`.
+    pub heads: u32,
+    /// Length of the vector that stands for a token.
+    pub width: u32,
+    /// Tokens in a sequence.
+    pub context: u32,
+    /// Probability with which activations are dropped in training.
+    #[serde(default)]
+    pub dropout: f64,
+}
+
+/// Model families.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Family {
+    /// GPT-2's architecture: pre-norm, learned positions, tied embeddings.
+    #[default]
+    Gpt,
+}
+
+/// Objectives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Objective {
+    /// The next token from those before it.
+    #[default]
+    CausalLm,
+}
+
+/// How gradients change weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OptimizerConfig {
+    /// The algorithm.
+    pub kind: OptimizerKind,
+    /// The highest learning rate; `schedule` scales it.
+    pub learning_rate: f64,
+    /// Decay of the running means of gradients and of their squares.
+    pub betas: [f64; 2],
+    /// Keeps the division by the second mean finite.
+    pub epsilon: f64,
+    /// How much weights shrink at each step, times the learning rate. Biases, norms and one-dimensional weights are
+    /// left alone.
+    pub weight_decay: f64,
+}
+
+impl Default for OptimizerConfig {
+    fn default() -> Self {
+        Self {
+            kind: OptimizerKind::Adamw,
+            learning_rate: 6e-4,
+            betas: [0.9, 0.95],
+            epsilon: 1e-8,
+            weight_decay: 0.1,
+        }
+    }
+}
+
+/// Optimizers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OptimizerKind {
+    /// Adam with weight decay apart from the gradient.
+    #[default]
+    Adamw,
+}
+
+/// How the learning rate goes over the steps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScheduleConfig {
+    /// The curve after the warm-up.
+    pub shape: ScheduleShape,
+    /// Steps in which the rate rises from 0, as a fraction of all (`0.02`) or a count (`100`).
+    pub warmup: Portion,
+    /// For `wsd`: the last steps, in which the rate falls, as a fraction or a count.
+    pub decay: Portion,
+    /// Where the rate ends, as a fraction of the highest.
+    pub final_fraction: f64,
+}
+
+impl Default for ScheduleConfig {
+    fn default() -> Self {
+        Self {
+            shape: ScheduleShape::Cosine,
+            warmup: Portion::Fraction(0.02),
+            decay: Portion::Fraction(0.2),
+            final_fraction: 0.1,
+        }
+    }
+}
+
+/// Curves of the learning rate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ScheduleShape {
+    /// Half a cosine from the highest rate to the last.
+    #[default]
+    Cosine,
+    /// Warm-up, stable, decay: level, then falling over the last steps.
+    Wsd,
+    /// Level to the end.
+    Constant,
+}
+
+/// In what order sequences are seen. Either is a function of the seed and the step, whatever the world size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Documents shuffled as a whole, anew in each epoch, then packed.
+    #[default]
+    Shuffled,
+    /// As the data set has them.
+    Sequential,
+}
+
+/// How the model is judged on documents it does not learn from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ValidationConfig {
+    /// Steps between two judgements; the last step is always judged.
+    pub every: u64,
+    /// How much of the documents is held out; of the tokens, where there are fewer than 100 documents. 0 holds out
+    /// none.
+    pub fraction: f64,
+    /// At most so many sequences are judged, always the same.
+    pub sequences: u64,
+}
+
+impl Default for ValidationConfig {
+    fn default() -> Self {
+        Self { every: 100, fraction: 0.02, sequences: 256 }
+    }
+}
+
+/// When the state of training is written, and what of it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CheckpointConfig {
+    /// Steps between two checkpoints; the last step always leaves one.
+    pub every: u64,
+    /// How many of the newest are kept.
+    pub keep_last: u32,
+    /// Checkpoints at multiples of so many steps are kept for good; 0 keeps none beside the newest.
+    pub keep_every: u64,
+}
+
+impl Default for CheckpointConfig {
+    fn default() -> Self {
+        Self { every: 200, keep_last: 2, keep_every: 0 }
+    }
+}
+
+/// The numbers that a model computes in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// 32-bit floats throughout.
+    #[default]
+    F32,
+    /// 16-bit brain floats in the model, 32-bit floats in weights, sums and optimizer. Needs `device: cuda`.
+    Bf16,
+}
+
+/// What computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Device {
+    /// A GPU for each rank where every worker of the gang has one, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// A GPU for each rank.
+    Cuda,
+}
+
+/// What happens when training goes wrong.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DivergenceConfig {
+    /// When a loss or a gradient is not a finite number.
+    pub not_finite: DivergencePolicy,
+    /// When a loss is a spike.
+    pub spike: DivergencePolicy,
+    /// A loss greater than so many times the running mean is a spike; 0 turns this off.
+    pub spike_factor: f64,
+    /// After so many skipped steps or rollbacks the job fails with the step's batch named.
+    pub max_events: u32,
+}
+
+impl Default for DivergenceConfig {
+    fn default() -> Self {
+        Self {
+            not_finite: DivergencePolicy::Skip,
+            spike: DivergencePolicy::Skip,
+            spike_factor: 0.0,
+            max_events: 10,
+        }
+    }
+}
+
+/// What to do about one bad step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DivergencePolicy {
+    /// Leaves the weights as they were and goes on with the next batch.
+    Skip,
+    /// Goes back to the last checkpoint and leaves the batches since then out.
+    Rollback,
+    /// Fails the job.
+    Fail,
+}
+
+/// A fraction that lies strictly below 1.
+fn below_one(key: &str, value: f64) -> Result<(), ConfigError> {
+    if (0.0..1.0).contains(&value) {
+        Ok(())
+    } else {
+        Err(ConfigError::new(
+            key,
+            format!("expected a number from 0 up to but not including 1, found {value}"),
+        ))
+    }
+}
+
+fn at_least_one(key: &str, value: u64) -> Result<(), ConfigError> {
+    if value == 0 { Err(ConfigError::new(key, "expected 1 or more, found 0")) } else { Ok(()) }
+}
+
+/// Bounds that keep arithmetic on sizes far from overflow and refuse a slip of the finger.
+const MOST_LAYERS: u32 = 1 << 12;
+const MOST_WIDTH: u32 = 1 << 17;
+const MOST_CONTEXT: u32 = 1 << 20;
+const MOST_BATCH: u32 = 1 << 24;
+const MOST_RANKS: u32 = 1 << 14;
+
+impl ModelConfig {
+    fn validate(&self) -> Result<(), ConfigError> {
+        for (key, value, most) in [
+            ("model.layers", self.layers, MOST_LAYERS),
+            ("model.heads", self.heads, MOST_WIDTH),
+            ("model.width", self.width, MOST_WIDTH),
+            ("model.context", self.context, MOST_CONTEXT),
+        ] {
+            if value == 0 || value > most {
+                return Err(ConfigError::new(key, format!("expected 1 to {most}, found {value}")));
+            }
+        }
+        if self.width % self.heads != 0 {
+            return Err(ConfigError::new(
+                "model.heads",
+                format!("expected a divisor of the width {}, found {}", self.width, self.heads),
+            ));
+        }
+        below_one("model.dropout", self.dropout)
+    }
+}
+
+impl TrainConfig {
+    /// Sequences that go through the model at once: what the job says, or the default.
+    pub fn micro_batch(&self) -> u32 {
+        self.micro_batch.unwrap_or_else(|| {
+            let most = (self.global_batch / 4).clamp(1, 8);
+            (1..=most).rev().find(|size| self.global_batch % size == 0).unwrap_or(1)
+        })
+    }
+
+    /// Micro-batches in a step.
+    pub fn micro_batches(&self) -> u32 {
+        self.global_batch / self.micro_batch().max(1)
+    }
+
+    /// The least number of ranks that may go on.
+    pub fn min_world_size(&self) -> u32 {
+        self.min_world_size.unwrap_or(self.world_size)
+    }
+
+    /// Optimizer steps in all.
+    pub fn total_steps(&self) -> u64 {
+        let tokens_per_step = u64::from(self.global_batch) * u64::from(self.model.context);
+        self.steps.unwrap_or_else(|| self.tokens.unwrap_or(0).div_ceil(tokens_per_step.max(1)))
+    }
+
+    /// Writes out the defaults that depend on other options.
+    pub fn resolve(&mut self) {
+        self.micro_batch = Some(self.micro_batch());
+        self.min_world_size = Some(self.min_world_size());
+    }
+
+    /// Checks what the types cannot say.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.model.validate()?;
+        match (self.steps, self.tokens) {
+            (None, None) => {
+                return Err(ConfigError::new("", "expected `steps` or `tokens`: how long to train"));
+            }
+            (Some(_), Some(_)) => {
+                return Err(ConfigError::new("tokens", "`steps` and `tokens` exclude each other"));
+            }
+            (Some(steps), None) => at_least_one("steps", steps)?,
+            (None, Some(tokens)) => at_least_one("tokens", tokens)?,
+        }
+        self.validate_batch()?;
+        self.validate_optimizer()?;
+        at_least_one("validation.every", self.validation.every)?;
+        at_least_one("validation.sequences", self.validation.sequences)?;
+        if !(0.0..=0.5).contains(&self.validation.fraction) {
+            let found = self.validation.fraction;
+            return Err(ConfigError::new("validation.fraction", format!("expected 0 to 0.5, found {found}")));
+        }
+        at_least_one("checkpoint.every", self.checkpoint.every)?;
+        at_least_one("checkpoint.keep_last", u64::from(self.checkpoint.keep_last))?;
+        if self.precision == Precision::Bf16 && self.device != Device::Cuda {
+            return Err(ConfigError::new(
+                "precision",
+                "`bf16` needs `device: cuda`; the CPU computes in `f32`",
+            ));
+        }
+        let factor = self.divergence.spike_factor;
+        if factor != 0.0 && !(factor > 1.0 && factor.is_finite()) {
+            let message = format!("expected 0 (off) or a number above 1, found {factor}");
+            return Err(ConfigError::new("divergence.spike_factor", message));
+        }
+        Ok(())
+    }
+
+    fn validate_batch(&self) -> Result<(), ConfigError> {
+        if self.global_batch == 0 || self.global_batch > MOST_BATCH {
+            let message = format!("expected 1 to {MOST_BATCH}, found {}", self.global_batch);
+            return Err(ConfigError::new("global_batch", message));
+        }
+        let micro_batch = self.micro_batch();
+        if micro_batch == 0 || self.global_batch % micro_batch != 0 {
+            return Err(ConfigError::new(
+                "micro_batch",
+                format!("expected a divisor of `global_batch` ({}), found {micro_batch}", self.global_batch),
+            ));
+        }
+        if self.world_size == 0 || self.world_size > MOST_RANKS {
+            let message = format!("expected 1 to {MOST_RANKS}, found {}", self.world_size);
+            return Err(ConfigError::new("world_size", message));
+        }
+        if self.world_size > self.micro_batches() {
+            return Err(ConfigError::new(
+                "world_size",
+                format!(
+                    "{} ranks are more than the {} micro-batches of a step: lower `world_size` or `micro_batch` \
+                     ({micro_batch}), or raise `global_batch` ({})",
+                    self.world_size,
+                    self.micro_batches(),
+                    self.global_batch
+                ),
+            ));
+        }
+        if !(1..=self.world_size).contains(&self.min_world_size()) {
+            return Err(ConfigError::new(
+                "min_world_size",
+                format!("expected 1 to `world_size` ({}), found {}", self.world_size, self.min_world_size()),
+            ));
+        }
+        Ok(())
+    }
+
+    fn validate_optimizer(&self) -> Result<(), ConfigError> {
+        let optimizer = &self.optimizer;
+        for (key, value) in
+            [("optimizer.learning_rate", optimizer.learning_rate), ("optimizer.epsilon", optimizer.epsilon)]
+        {
+            if !(value > 0.0 && value.is_finite()) {
+                return Err(ConfigError::new(key, format!("expected a number above 0, found {value}")));
+            }
+        }
+        for (index, beta) in optimizer.betas.iter().enumerate() {
+            below_one(&format!("optimizer.betas[{index}]"), *beta)?;
+        }
+        for (key, value) in
+            [("optimizer.weight_decay", optimizer.weight_decay), ("gradient_clip", self.gradient_clip)]
+        {
+            if !(value >= 0.0 && value.is_finite()) {
+                return Err(ConfigError::new(key, format!("expected 0 or more, found {value}")));
+            }
+        }
+        if !(0.0..=1.0).contains(&self.schedule.final_fraction) {
+            let found = self.schedule.final_fraction;
+            return Err(ConfigError::new(
+                "schedule.final_fraction",
+                format!("expected 0 to 1, found {found}"),
+            ));
+        }
+        let steps = self.total_steps();
+        let (warmup, decay) = (self.schedule.warmup.of(steps), self.schedule.decay.of(steps));
+        let decay = if self.schedule.shape == ScheduleShape::Wsd { decay } else { 0 };
+        if warmup.saturating_add(decay) > steps {
+            return Err(ConfigError::new(
+                "schedule.warmup",
+                format!("{warmup} steps of warm-up and {decay} of decay do not fit in {steps} steps"),
+            ));
+        }
+        Ok(())
+    }
+}
