@@ -1,0 +1,216 @@
+//! `part-NNNNN.parquet`: the documents of a stage.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use arrow_array::ArrayRef;
+use arrow_array::builder::{Float32Builder, StringBuilder, UInt64Builder};
+use arrow_schema::{DataType, Field, Schema};
+use orchestrator_core::{Document, DocumentId, Media};
+
+use super::table::{Batches, Columns, Row, TableReader, TableWriter};
+use crate::{Error, RelativePath, Store};
+
+/// Key under which metadata carries a medium that is not plain text.
+const MEDIA: &str = "media";
+
+#[derive(Default)]
+struct DocumentColumns {
+    id: StringBuilder,
+    text: StringBuilder,
+    source: StringBuilder,
+    record: UInt64Builder,
+    url: StringBuilder,
+    date: StringBuilder,
+    language: StringBuilder,
+    language_score: Float32Builder,
+    quality_score: Float32Builder,
+    metadata: StringBuilder,
+}
+
+impl Columns for DocumentColumns {
+    fn schema() -> Schema {
+        Schema::new(vec![
+            Field::new("id", DataType::Utf8, false),
+            Field::new("text", DataType::Utf8, false),
+            Field::new("source", DataType::Utf8, false),
+            Field::new("record", DataType::UInt64, false),
+            Field::new("url", DataType::Utf8, true),
+            Field::new("date", DataType::Utf8, true),
+            Field::new("language", DataType::Utf8, true),
+            Field::new("language_score", DataType::Float32, true),
+            Field::new("quality_score", DataType::Float32, true),
+            Field::new("metadata", DataType::Utf8, false),
+        ])
+    }
+
+    const REPEATING: &'static [&'static str] = &["source", "date", "language"];
+
+    fn take(&mut self) -> Vec<ArrayRef> {
+        vec![
+            Arc::new(self.id.finish()),
+            Arc::new(self.text.finish()),
+            Arc::new(self.source.finish()),
+            Arc::new(self.record.finish()),
+            Arc::new(self.url.finish()),
+            Arc::new(self.date.finish()),
+            Arc::new(self.language.finish()),
+            Arc::new(self.language_score.finish()),
+            Arc::new(self.quality_score.finish()),
+            Arc::new(self.metadata.finish()),
+        ]
+    }
+}
+
+/// Writes documents to one Parquet file.
+pub struct DocumentWriter<W: Write + Send>(TableWriter<W, DocumentColumns>);
+
+impl<W: Write + Send> DocumentWriter<W> {
+    /// Starts a file on `sink`, usually a [`crate::Writer`].
+    pub fn new(sink: W) -> Result<Self, Error> {
+        TableWriter::new(sink).map(Self)
+    }
+
+    /// Appends a document.
+    pub fn push(&mut self, document: &Document) -> Result<(), Error> {
+        let metadata = with_media(&document.metadata, document.media)?;
+        TableWriter::<W, DocumentColumns>::check(&document.text)?;
+        TableWriter::<W, DocumentColumns>::check(&metadata)?;
+        let columns = &mut self.0.columns;
+        columns.id.append_value(document.id.to_string());
+        columns.text.append_value(&document.text);
+        columns.source.append_value(&document.source);
+        columns.record.append_value(document.record);
+        columns.url.append_option(document.url.as_deref());
+        columns.date.append_option(document.date.as_deref());
+        columns.language.append_option(document.language.as_deref());
+        columns.language_score.append_option(document.language_score);
+        columns.quality_score.append_option(document.quality_score);
+        columns.metadata.append_value(&metadata);
+        let url = document.url.as_ref().map_or(0, String::len);
+        self.0.row(128 + document.text.len() + document.source.len() + url + metadata.len())
+    }
+
+    /// Documents so far.
+    pub fn rows(&self) -> u64 {
+        self.0.rows()
+    }
+
+    /// Ends the file and gives the sink back, still to be finished itself.
+    pub fn finish(self) -> Result<W, Error> {
+        self.0.finish()
+    }
+}
+
+/// Which columns to read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Projection {
+    /// All of them.
+    #[default]
+    All,
+    /// All but `text`, which reads as empty: a scan over a large part then costs little.
+    WithoutText,
+}
+
+/// Reads the documents of one Parquet file, in order.
+pub struct DocumentReader {
+    rows: u64,
+    batches: Batches,
+}
+
+impl DocumentReader {
+    /// Opens a part. A remote one is copied to a temporary local file first.
+    pub fn open(store: &Store, path: &RelativePath, projection: Projection) -> Result<Self, Error> {
+        let schema = DocumentColumns::schema();
+        let wanted: Vec<(&'static str, DataType)> = NAMES
+            .iter()
+            .filter(|&&name| projection == Projection::All || name != "text")
+            .filter_map(|&name| Some((name, schema.field_with_name(name).ok()?.data_type().clone())))
+            .collect();
+        let table = TableReader::open(store, path)?;
+        Ok(Self { rows: table.rows(), batches: table.columns(&wanted)? })
+    }
+
+    /// Documents in the file.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+}
+
+const NAMES: [&str; 10] = [
+    "id",
+    "text",
+    "source",
+    "record",
+    "url",
+    "date",
+    "language",
+    "language_score",
+    "quality_score",
+    "metadata",
+];
+
+impl Iterator for DocumentReader {
+    type Item = Result<Document, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.batches.next_row()?.and_then(|row| document(&row)))
+    }
+}
+
+fn document(row: &Row<'_>) -> Result<Document, Error> {
+    let id: DocumentId = row.text("id")?.parse().map_err(|error| row.corrupt(format!("{error}")))?;
+    let (metadata, media) = without_media(row.text("metadata")?);
+    Ok(Document {
+        id,
+        text: row.owned("text").unwrap_or_default(),
+        source: row.text("source")?.to_owned(),
+        record: row.number("record")?,
+        url: row.owned("url"),
+        date: row.owned("date"),
+        language: row.owned("language"),
+        language_score: row.score("language_score"),
+        quality_score: row.score("quality_score"),
+        metadata,
+        media,
+    })
+}
+
+/// Adds `media` to a metadata object; plain text needs none, and its metadata pass untouched.
+fn with_media(metadata: &str, media: Media) -> Result<std::borrow::Cow<'_, str>, Error> {
+    let name = match media {
+        Media::Plain => return Ok(metadata.into()),
+        Media::Markdown => "markdown",
+        Media::Html => "html",
+    };
+    let corrupt = |detail: String| Error::Corrupt { path: "metadata of a document".to_owned(), detail };
+    let mut object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(metadata)
+        .map_err(|error| corrupt(format!("expected a JSON object: {error}")))?;
+    // A field of the source with our key moves aside, and back again when read.
+    if let Some(theirs) = object.remove(MEDIA) {
+        object.insert(format!("{MEDIA}_of_source"), theirs);
+    }
+    object.insert(MEDIA.to_owned(), name.into());
+    serde_json::to_string(&object).map(Into::into).map_err(|error| corrupt(error.to_string()))
+}
+
+/// Takes `media` out again. A value of that key which is none of ours belongs to the source and stays.
+fn without_media(metadata: &str) -> (String, Media) {
+    let plain = || (metadata.to_owned(), Media::Plain);
+    if !metadata.contains("\"media\"") {
+        return plain();
+    }
+    let Ok(mut object) = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(metadata) else {
+        return plain();
+    };
+    let media = match object.get(MEDIA).and_then(serde_json::Value::as_str) {
+        Some("markdown") => Media::Markdown,
+        Some("html") => Media::Html,
+        _ => return plain(),
+    };
+    object.shift_remove(MEDIA);
+    if let Some(theirs) = object.shift_remove("media_of_source") {
+        object.insert(MEDIA.to_owned(), theirs);
+    }
+    (serde_json::to_string(&object).unwrap_or_else(|_| metadata.to_owned()), media)
+}

@@ -1,0 +1,16 @@
+//! The Parquet files of a stage: its parts, what it dropped, what it edited.
+//!
+//! Writers are streaming: a row group is closed when it holds 16 MiB or 8,192 rows, and equal rows give equal bytes (no
+//! time, no host, no version number in the file). Readers hold one batch of rows at a time.
+
+mod document;
+mod dropped;
+mod notes;
+pub(crate) mod table;
+
+pub use document::{DocumentReader, DocumentWriter, Projection};
+pub use dropped::{DroppedReader, DroppedWriter};
+pub use notes::{NotesReader, NotesWriter};
+
+#[cfg(test)]
+mod tests;

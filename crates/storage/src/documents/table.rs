@@ -1,0 +1,251 @@
+//! What all our Parquet files share: properties, bounds of row groups, and checked access to columns.
+
+use std::fs::File;
+use std::io::Write;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float32Type, UInt64Type};
+use arrow_array::{Array, ArrayRef, LargeStringArray, PrimitiveArray, RecordBatch, StringArray};
+use arrow_schema::{DataType, Schema, SchemaRef};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::arrow::{ArrowWriter, ProjectionMask};
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
+use crate::{Error, RelativePath, Store};
+
+/// A row group is closed once it holds so many bytes of values…
+const GROUP_BYTES: usize = 16 << 20;
+/// …or so many rows.
+const GROUP_ROWS: usize = 8192;
+/// Rows decoded at once; with the bound on a row group, a batch stays about as large as one group.
+const BATCH_ROWS: usize = 1024;
+/// No value may be longer: offsets within a batch are 32 bits wide.
+const MAX_VALUE: usize = 1 << 30;
+
+/// Columns under construction.
+pub(crate) trait Columns: Default {
+    /// Names and types, in order.
+    fn schema() -> Schema;
+    /// Columns whose values repeat, so that a dictionary pays.
+    const REPEATING: &'static [&'static str];
+    /// Takes the rows gathered so far.
+    fn take(&mut self) -> Vec<ArrayRef>;
+}
+
+/// Writes rows of one kind.
+pub(crate) struct TableWriter<W: Write + Send, C: Columns> {
+    writer: ArrowWriter<W>,
+    schema: SchemaRef,
+    pub(crate) columns: C,
+    rows: usize,
+    bytes: usize,
+    total: u64,
+}
+
+impl<W: Write + Send, C: Columns> TableWriter<W, C> {
+    pub(crate) fn new(sink: W) -> Result<Self, Error> {
+        let schema = Arc::new(C::schema());
+        let level = ZstdLevel::try_new(3).map_err(|error| failed(&error))?;
+        let mut properties = WriterProperties::builder()
+            .set_created_by("orchestrator".to_owned()) // the default names the library's version: bytes would change with it
+            .set_compression(Compression::ZSTD(level))
+            .set_dictionary_enabled(false)
+            .set_statistics_enabled(EnabledStatistics::None)
+            .set_max_row_group_row_count(None);
+        for column in C::REPEATING {
+            properties = properties.set_column_dictionary_enabled(ColumnPath::from(*column), true);
+        }
+        let options =
+            ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(sink, Arc::clone(&schema), options)
+            .map_err(|error| failed(&error))?;
+        Ok(Self { writer, schema, columns: C::default(), rows: 0, bytes: 0, total: 0 })
+    }
+
+    /// Refuses a value that is too long to be stored. Call before appending it.
+    pub(crate) fn check(text: &str) -> Result<(), Error> {
+        if text.len() > MAX_VALUE {
+            return Err(Error::TooLarge { path: "a column value".to_owned(), limit: MAX_VALUE as u64 });
+        }
+        Ok(())
+    }
+
+    /// Counts the row just appended to `columns`; `bytes` is about its size.
+    pub(crate) fn row(&mut self, bytes: usize) -> Result<(), Error> {
+        self.rows += 1;
+        self.bytes += bytes;
+        self.total += 1;
+        if self.rows >= GROUP_ROWS || self.bytes >= GROUP_BYTES { self.close_group() } else { Ok(()) }
+    }
+
+    fn close_group(&mut self) -> Result<(), Error> {
+        if self.rows == 0 {
+            return Ok(());
+        }
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), self.columns.take())
+            .map_err(|error| Error::Corrupt { path: "a row group".to_owned(), detail: error.to_string() })?;
+        self.writer.write(&batch).and_then(|()| self.writer.flush()).map_err(|error| failed(&error))?;
+        (self.rows, self.bytes) = (0, 0);
+        Ok(())
+    }
+
+    pub(crate) fn rows(&self) -> u64 {
+        self.total
+    }
+
+    pub(crate) fn finish(mut self) -> Result<W, Error> {
+        self.close_group()?;
+        self.writer.into_inner().map_err(|error| failed(&error))
+    }
+}
+
+/// Keeps our own errors (a full disk) recognisable through the library's.
+fn failed(error: &parquet::errors::ParquetError) -> Error {
+    use parquet::errors::ParquetError;
+    if let ParquetError::External(inner) = error
+        && let Some(io) = inner.downcast_ref::<std::io::Error>()
+    {
+        return Error::io("a Parquet file", std::io::Error::new(io.kind(), io.to_string()));
+    }
+    Error::Corrupt { path: "a Parquet file".to_owned(), detail: error.to_string() }
+}
+
+/// Opens a table of ours for reading.
+pub(crate) struct TableReader {
+    path: RelativePath,
+    builder: Option<ParquetRecordBatchReaderBuilder<File>>,
+}
+
+impl TableReader {
+    pub(crate) fn open(store: &Store, path: &RelativePath) -> Result<Self, Error> {
+        let file = store.open_seekable(path)?;
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
+            .map_err(|error| Error::Corrupt { path: path.to_string(), detail: error.to_string() })?;
+        Ok(Self { path: path.clone(), builder: Some(builder) })
+    }
+
+    /// Rows in the file, as its footer says.
+    pub(crate) fn rows(&self) -> u64 {
+        let rows = self.builder.as_ref().map_or(0, |builder| builder.metadata().file_metadata().num_rows());
+        u64::try_from(rows).unwrap_or(0)
+    }
+
+    /// Starts reading these columns, which must be there with these types.
+    pub(crate) fn columns(mut self, wanted: &[(&'static str, DataType)]) -> Result<Batches, Error> {
+        let corrupt = |detail: String| Error::Corrupt { path: self.path.to_string(), detail };
+        let Some(builder) = self.builder.take() else {
+            return Err(corrupt("it was opened twice".to_owned()));
+        };
+        for (name, kind) in wanted {
+            match builder.schema().field_with_name(name) {
+                Ok(field) if same_kind(field.data_type(), kind) => {}
+                Ok(field) => {
+                    let found = field.data_type();
+                    return Err(corrupt(format!("expected the column `{name}` to be {kind}, found {found}")));
+                }
+                Err(_) => return Err(corrupt(format!("expected a column `{name}`"))),
+            }
+        }
+        let mask = ProjectionMask::columns(builder.parquet_schema(), wanted.iter().map(|(name, _)| *name));
+        let reader = builder
+            .with_projection(mask)
+            .with_batch_size(BATCH_ROWS)
+            .build()
+            .map_err(|error| corrupt(error.to_string()))?;
+        Ok(Batches { path: self.path, reader, batch: None, row: 0 })
+    }
+}
+
+fn same_kind(found: &DataType, wanted: &DataType) -> bool {
+    let text = |kind: &DataType| matches!(kind, DataType::Utf8 | DataType::LargeUtf8);
+    found == wanted || (text(found) && text(wanted))
+}
+
+/// Walks the rows of a table, one batch in memory.
+pub(crate) struct Batches {
+    path: RelativePath,
+    reader: ParquetRecordBatchReader,
+    batch: Option<RecordBatch>,
+    row: usize,
+}
+
+impl Batches {
+    /// The next row, or `None` at the end.
+    pub(crate) fn next_row(&mut self) -> Option<Result<Row<'_>, Error>> {
+        let more = self.batch.as_ref().is_some_and(|batch| self.row + 1 < batch.num_rows());
+        if more {
+            self.row += 1;
+        } else {
+            loop {
+                match self.reader.next()? {
+                    Ok(batch) if batch.num_rows() == 0 => {}
+                    Ok(batch) => {
+                        (self.batch, self.row) = (Some(batch), 0);
+                        break;
+                    }
+                    Err(error) => {
+                        return Some(Err(Error::Corrupt {
+                            path: self.path.to_string(),
+                            detail: error.to_string(),
+                        }));
+                    }
+                }
+            }
+        }
+        let batch = self.batch.as_ref()?;
+        Some(Ok(Row { path: &self.path, batch, index: self.row }))
+    }
+}
+
+/// One row, with checked access to its columns.
+pub(crate) struct Row<'a> {
+    path: &'a RelativePath,
+    batch: &'a RecordBatch,
+    index: usize,
+}
+
+impl<'a> Row<'a> {
+    pub(crate) fn corrupt(&self, detail: impl Into<String>) -> Error {
+        Error::Corrupt { path: self.path.to_string(), detail: detail.into() }
+    }
+
+    pub(crate) fn text_or_null(&self, name: &str) -> Option<&'a str> {
+        let column = self.batch.column_by_name(name)?;
+        if column.is_null(self.index) {
+            return None;
+        }
+        if let Some(column) = column.as_any().downcast_ref::<StringArray>() {
+            return Some(column.value(self.index));
+        }
+        column.as_any().downcast_ref::<LargeStringArray>().map(|column| column.value(self.index))
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Result<&'a str, Error> {
+        self.text_or_null(name).ok_or_else(|| self.corrupt(format!("expected text in every row of `{name}`")))
+    }
+
+    pub(crate) fn owned(&self, name: &str) -> Option<String> {
+        self.text_or_null(name).map(str::to_owned)
+    }
+
+    pub(crate) fn number(&self, name: &str) -> Result<u64, Error> {
+        let column: Option<&PrimitiveArray<UInt64Type>> =
+            self.batch.column_by_name(name).and_then(|column| column.as_primitive_opt());
+        match column {
+            Some(column) if column.is_valid(self.index) => Ok(column.value(self.index)),
+            _ => Err(self.corrupt(format!("expected a number in every row of `{name}`"))),
+        }
+    }
+
+    pub(crate) fn score(&self, name: &str) -> Option<f32> {
+        let column: &PrimitiveArray<Float32Type> = self.batch.column_by_name(name)?.as_primitive_opt()?;
+        column.is_valid(self.index).then(|| column.value(self.index))
+    }
+}

@@ -1,0 +1,112 @@
+use orchestrator_core::{Document, Dropped, Media, Note, NoteKind, Reason};
+use proptest::prelude::*;
+
+use super::*;
+use crate::{RelativePath, Store};
+
+fn bytes_of(documents: &[Document]) -> Vec<u8> {
+    let mut writer = DocumentWriter::new(Vec::new()).expect("a writer");
+    documents.iter().for_each(|document| writer.push(document).expect("push"));
+    writer.finish().expect("finish")
+}
+
+fn stored(bytes: &[u8]) -> (tempfile::TempDir, Store, RelativePath) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let store = Store::open(directory.path().to_str().expect("UTF-8")).expect("a store");
+    let path = RelativePath::new("part-00000.parquet").expect("a path");
+    store.put_atomic(&path, bytes).expect("put");
+    (directory, store, path)
+}
+
+fn documents() -> impl Strategy<Value = Vec<Document>> {
+    let one = (
+        ".{0,40}",
+        any::<u64>(),
+        prop::option::of(".{0,9}"),
+        prop::option::of(any::<f32>().prop_filter("comparable", |x| !x.is_nan())),
+        0..3u8,
+        prop::sample::select(vec!["{}", r#"{"media":"book","b":1}"#, r#"{"z":1,"a":[2]}"#]),
+    );
+    prop::collection::vec(one, 0..20).prop_map(|rows| {
+        rows.into_iter()
+            .map(|(text, record, url, score, media, metadata)| Document {
+                url,
+                quality_score: score,
+                media: [Media::Plain, Media::Html, Media::Markdown][media as usize],
+                metadata: metadata.to_owned(),
+                ..Document::new("a/b.jsonl", record, text)
+            })
+            .collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn documents_survive_the_disk_and_equal_rows_are_equal_bytes(documents in documents()) {
+        let bytes = bytes_of(&documents);
+        prop_assert_eq!(&bytes, &bytes_of(&documents));
+        let (_guard, store, path) = stored(&bytes);
+        let reader = DocumentReader::open(&store, &path, Projection::All).expect("open");
+        prop_assert_eq!(reader.rows(), documents.len() as u64);
+        let mut back: Vec<_> = reader.collect::<Result<_, _>>().expect("read");
+        for (back, document) in back.iter_mut().zip(&documents) {
+            let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+            prop_assert_eq!(parse(&back.metadata), parse(&document.metadata)); // key order may differ with a medium
+            back.metadata.clone_from(&document.metadata);
+        }
+        prop_assert_eq!(&back, &documents);
+        let bare = DocumentReader::open(&store, &path, Projection::WithoutText).expect("open");
+        for (bare, document) in bare.zip(&documents) {
+            let bare = bare.expect("read");
+            prop_assert_eq!(bare.text, "");
+            prop_assert_eq!(bare.id, document.id);
+        }
+    }
+}
+
+#[test]
+fn row_groups_are_bounded_by_rows_and_bytes() {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    let small: Vec<_> = (0..9000).map(|n| Document::new("s", n, "x")).collect();
+    let large: Vec<_> = (0..5).map(|n| Document::new("s", n, "y".repeat(7 << 20))).collect();
+    for (documents, groups) in [(small, 2), (large, 2)] {
+        let file = SerializedFileReader::new(bytes::Bytes::from(bytes_of(&documents))).expect("parquet");
+        assert_eq!(file.metadata().num_row_groups(), groups);
+    }
+}
+
+#[test]
+fn dropped_records_and_notes_survive_the_disk() {
+    let id = Document::new("s", 3, "").id;
+    let dropped = Dropped {
+        id,
+        source: "s".to_owned(),
+        record: 3,
+        url: None,
+        reason: Reason::new("gopher_short_doc", 12),
+    };
+    let mut writer = DroppedWriter::new(Vec::new()).expect("a writer");
+    writer.push(&dropped).expect("push");
+    let (_guard, store, path) = stored(&writer.finish().expect("finish"));
+    let back: Vec<_> =
+        DroppedReader::open(&store, &path).expect("open").collect::<Result<_, _>>().expect("read");
+    assert_eq!(back, [dropped]);
+    assert!(DocumentReader::open(&store, &path, Projection::All).is_err(), "other columns are refused");
+
+    let note = Note { rule: "email".into(), kind: NoteKind::Replaced, start: 4, end: 9 };
+    let mut writer = NotesWriter::new(Vec::new()).expect("a writer");
+    writer.push(id, &note).expect("push");
+    let (_guard, store, path) = stored(&writer.finish().expect("finish"));
+    let back: Vec<_> =
+        NotesReader::open(&store, &path).expect("open").collect::<Result<_, _>>().expect("read");
+    assert_eq!(back, [(id, note)]);
+}
+
+#[test]
+fn a_damaged_part_is_an_error_with_its_path() {
+    let bytes = bytes_of(&[Document::new("s", 0, "hello")]);
+    let (_guard, store, path) = stored(&bytes[..bytes.len() - 9]);
+    let error = DocumentReader::open(&store, &path, Projection::All).err().expect("an error");
+    assert!(error.to_string().contains("part-00000.parquet"), "{error}");
+}

@@ -1,0 +1,269 @@
+//! Object stores: S3, Google Cloud Storage, Azure, and plain HTTPS for reading.
+
+use std::io::{self, Read};
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::stream::{self, Stream, StreamExt, TryStreamExt};
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::http::HttpBuilder;
+use object_store::path::Path;
+use object_store::{GetOptions, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use tokio::runtime::Runtime;
+
+use super::{Entry, OpenOptions, RelativePath};
+use crate::Error;
+
+/// Bytes fetched by one request of a streaming read.
+const READ_CHUNK: u64 = 4 << 20;
+/// Requests of a streaming read in flight; with the one being read, at most three chunks lie in memory.
+const READ_AHEAD: usize = 2;
+
+pub(super) struct RemoteStore {
+    store: Arc<dyn ObjectStore>,
+    prefix: Path,
+    /// Taken only by `drop`.
+    runtime: Option<Runtime>,
+}
+
+impl Drop for RemoteStore {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background(); // a plain drop blocks, and panics inside another runtime
+        }
+    }
+}
+
+impl RemoteStore {
+    pub(super) fn open(url: &str, options: OpenOptions) -> Result<Self, Error> {
+        let invalid = |reason: String| Error::InvalidUrl {
+            url: crate::error::redact(url),
+            reason: crate::error::redact(&reason),
+        };
+        let parsed = url::Url::parse(url).map_err(|error| invalid(error.to_string()))?;
+        if !parsed.username().is_empty() || parsed.password().is_some() {
+            return Err(invalid("credentials belong in the environment, not in the URL".to_owned()));
+        }
+        // The HTTP client is built without a cryptography provider, so that no aws-lc is compiled. A second install fails
+        // harmlessly: the first one stands.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let failed = |error: object_store::Error| invalid(error.to_string());
+        let store: Arc<dyn ObjectStore> = match parsed.scheme() {
+            "s3" | "s3a" => Arc::new(
+                AmazonS3Builder::from_env()
+                    .with_url(url)
+                    .with_skip_signature(options.anonymous)
+                    .build()
+                    .map_err(failed)?,
+            ),
+            "gs" => Arc::new(
+                GoogleCloudStorageBuilder::from_env()
+                    .with_url(url)
+                    .with_skip_signature(options.anonymous)
+                    .build()
+                    .map_err(failed)?,
+            ),
+            "az" | "azure" | "abfs" | "abfss" | "adl" => Arc::new(
+                MicrosoftAzureBuilder::from_env()
+                    .with_url(url)
+                    .with_skip_signature(options.anonymous)
+                    .build()
+                    .map_err(failed)?,
+            ),
+            "https" | "http" => {
+                let base = &parsed[..url::Position::BeforePath];
+                Arc::new(HttpBuilder::new().with_url(base).build().map_err(failed)?)
+            }
+            other => return Err(invalid(format!("the scheme `{other}` is unknown"))),
+        };
+        let prefix = Path::from_url_path(parsed.path()).map_err(|error| invalid(error.to_string()))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("storage")
+            .enable_all()
+            .build()
+            .map_err(|error| Error::io(crate::error::redact(url), error))?;
+        Ok(Self { store, prefix, runtime: Some(runtime) })
+    }
+
+    fn runtime(&self) -> &Runtime {
+        self.runtime.as_ref().expect("the runtime lives until the store is dropped")
+    }
+
+    /// Runs a future on the store's runtime and waits for it on this thread, wherever that is.
+    pub(super) fn wait<T: Send + 'static>(
+        &self,
+        path: &str,
+        future: impl Future<Output = Result<T, object_store::Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        match futures::executor::block_on(self.runtime().spawn(future)) {
+            Ok(result) => result.map_err(|error| Error::remote(path, &error)),
+            Err(error) => Err(Error::Unavailable { path: path.to_owned(), detail: error.to_string() }),
+        }
+    }
+
+    pub(super) fn full(&self, path: &RelativePath) -> Path {
+        self.prefix
+            .parts()
+            .chain(Path::from(path.as_str()).parts())
+            .map(|part| part.as_ref().to_owned())
+            .collect()
+    }
+
+    pub(super) fn list(&self, prefix: &RelativePath) -> Result<Vec<Entry>, Error> {
+        let (store, full) = (Arc::clone(&self.store), self.full(prefix));
+        let found =
+            self.wait(prefix.as_str(), async move { store.list(Some(&full)).try_collect::<Vec<_>>().await })?;
+        let mut entries = Vec::with_capacity(found.len());
+        for object in found {
+            let Some(below) = object.location.prefix_match(&self.prefix) else { continue };
+            let path: Path = below.collect();
+            let Ok(path) = RelativePath::new(path.as_ref()) else {
+                tracing::warn!(name = %object.location, "passed by an object whose name is no relative path");
+                continue;
+            };
+            entries.push(entry(path, &object));
+        }
+        Ok(entries)
+    }
+
+    pub(super) fn stat(&self, path: &RelativePath) -> Result<Entry, Error> {
+        let (store, full) = (Arc::clone(&self.store), self.full(path));
+        let object = self.wait(path.as_str(), async move { store.head(&full).await })?;
+        Ok(entry(path.clone(), &object))
+    }
+
+    pub(super) fn open_reader(
+        &self,
+        path: &RelativePath,
+        range: Option<Range<u64>>,
+    ) -> Result<Box<dyn Read + Send>, Error> {
+        let (store, full) = (Arc::clone(&self.store), self.full(path));
+        let object = self.wait(path.as_str(), {
+            let (store, full) = (Arc::clone(&store), full.clone());
+            async move { store.head(&full).await }
+        })?;
+        let range = range.unwrap_or(0..object.size);
+        let (start, end) = (range.start, range.end.min(object.size));
+        let starts = (start..end.max(start)).step_by(READ_CHUNK as usize);
+        // Each chunk is a request of its own: retried by itself, and refused if the object changed in between.
+        let chunks = stream::iter(starts)
+            .map(move |from| {
+                let options = GetOptions {
+                    range: Some((from..(from + READ_CHUNK).min(end)).into()),
+                    if_match: object.e_tag.clone(),
+                    ..GetOptions::default()
+                };
+                let (store, full) = (Arc::clone(&store), full.clone());
+                async move { store.get_opts(&full, options).await?.bytes().await }
+            })
+            .buffered(READ_AHEAD);
+        let (sender, receiver) = tokio::sync::mpsc::channel(1);
+        self.runtime().spawn(async move {
+            let mut chunks: Pin<Box<dyn Stream<Item = _> + Send>> = Box::pin(chunks);
+            while let Some(chunk) = chunks.next().await {
+                if sender.send(chunk).await.is_err() {
+                    return; // the reader was dropped
+                }
+            }
+        });
+        Ok(Box::new(RemoteReader {
+            path: path.to_string(),
+            left: end.saturating_sub(start),
+            receiver,
+            chunk: Bytes::new(),
+        }))
+    }
+
+    pub(super) fn put(&self, path: &RelativePath, bytes: Vec<u8>, mode: PutMode) -> Result<(), Error> {
+        let (store, full) = (Arc::clone(&self.store), self.full(path));
+        let options = PutOptions { mode, ..PutOptions::default() };
+        self.wait(path.as_str(), async move { store.put_opts(&full, bytes.into(), options).await })?;
+        Ok(())
+    }
+
+    pub(super) fn start_upload(&self, path: &RelativePath) -> Result<Box<dyn MultipartUpload>, Error> {
+        let (store, full) = (Arc::clone(&self.store), self.full(path));
+        self.wait(path.as_str(), async move { store.put_multipart(&full).await })
+    }
+
+    /// Lets a future finish on its own.
+    pub(super) fn detach(&self, future: impl Future<Output = ()> + Send + 'static) {
+        self.runtime().spawn(future);
+    }
+
+    pub(super) fn spawn<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> tokio::task::JoinHandle<T> {
+        self.runtime().spawn(future)
+    }
+
+    pub(super) fn rename(&self, from: &RelativePath, to: &RelativePath) -> Result<(), Error> {
+        let (store, source, target) = (Arc::clone(&self.store), self.full(from), self.full(to));
+        self.wait(from.as_str(), async move {
+            let before = store.head(&source).await?;
+            store.copy(&source, &target).await?;
+            let after = store.head(&target).await?;
+            if before.size != after.size {
+                let detail = format!("the copy has {} bytes, its source {}", after.size, before.size);
+                return Err(object_store::Error::Generic { store: "copy", source: detail.into() });
+            }
+            store.delete(&source).await
+        })
+    }
+
+    pub(super) fn delete(&self, path: &RelativePath) -> Result<(), Error> {
+        let (store, full) = (Arc::clone(&self.store), self.full(path));
+        self.wait(path.as_str(), async move { store.delete(&full).await })
+    }
+
+    pub(super) fn delete_prefix(&self, prefix: &RelativePath) -> Result<(), Error> {
+        let (store, full) = (Arc::clone(&self.store), self.full(prefix));
+        self.wait(prefix.as_str(), async move {
+            let locations = store.list(Some(&full)).map_ok(|object| object.location).boxed();
+            let mut deleted = store.delete_stream(locations);
+            while let Some(result) = deleted.next().await {
+                match result {
+                    Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+fn entry(path: RelativePath, object: &object_store::ObjectMeta) -> Entry {
+    let stamp = object.e_tag.clone().unwrap_or_else(|| object.last_modified.to_rfc3339());
+    Entry { path, bytes: object.size, stamp }
+}
+
+/// Hands out chunks that the store's runtime fetches ahead.
+struct RemoteReader {
+    path: String,
+    left: u64,
+    receiver: tokio::sync::mpsc::Receiver<Result<Bytes, object_store::Error>>,
+    chunk: Bytes,
+}
+
+impl Read for RemoteReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.chunk.is_empty() {
+            match futures::executor::block_on(self.receiver.recv()) {
+                Some(Ok(chunk)) => self.chunk = chunk,
+                Some(Err(error)) => return Err(Error::remote(self.path.as_str(), &error).into_io()),
+                None if self.left == 0 => return Ok(0),
+                None => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the download ended early")),
+            }
+        }
+        let count = buffer.len().min(self.chunk.len());
+        buffer[..count].copy_from_slice(&self.chunk.split_to(count));
+        self.left = self.left.saturating_sub(count as u64);
+        Ok(count)
+    }
+}
