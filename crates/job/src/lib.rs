@@ -9,11 +9,15 @@
 
 pub mod expand;
 pub mod inputs;
+pub mod parse;
 pub mod plan;
+pub mod resolve;
 pub mod spec;
 pub mod task;
 
 pub use expand::{ExpandError, expand};
+pub use parse::{JobFile, JobFileError, parse};
 pub use plan::{Phase, PhaseKind, Plan, PlannedStage};
+pub use resolve::{Resolved, StageFile, Surroundings, difference, fingerprints};
 pub use spec::{Job, Stage};
 pub use task::{ExactF32, Extent, InputFile, MapInput, PartRef, Side, Split, TaskSpec, Verdicts, Work};

@@ -1,0 +1,119 @@
+use super::*;
+use crate::spec::Stage;
+
+const GOOD: &str = r#"
+name: tiny-gpt
+output: ./runs/tiny-gpt
+pipeline:
+  - read:     {paths: ["corpus/**/*.warc.gz"]}
+  - clean:
+  - language: {keep: [en, no]}
+  - dedup:    {}
+  - pii
+  - tokenize: {train: {model: bpe, vocab_size: 8192}}
+  - train:
+      model: {family: gpt, layers: 6, heads: 6, width: 384, context: 256}
+      steps: 2000
+      world_size: 2
+      optimizer: {learning_rate: 6e-4}
+  - export: {format: huggingface}
+"#;
+
+#[test]
+fn a_good_job_is_read() {
+    let job = parse(GOOD, "job.yaml").map_err(|error| error.to_string()).expect("a good job").job;
+    assert_eq!(job.seed, 1337);
+    let names: Vec<&str> = job.pipeline.iter().map(Stage::name).collect();
+    assert_eq!(
+        names,
+        ["read", "clean", "language", "dedup", "pii", "tokenize", "train", "export"]
+    );
+    let (index, train) = job.train().expect("a train stage");
+    assert_eq!((index, train.micro_batch(), train.micro_batches()), (6, 8, 4));
+}
+
+/// The message for a job whose pipeline and top-level keys are these lines.
+fn error(text: &str) -> String {
+    parse(text, "job.yaml").expect_err("a bad job").to_string()
+}
+
+fn with_pipeline(pipeline: &str) -> String {
+    error(&format!("name: x\noutput: out\npipeline:\n{pipeline}"))
+}
+
+macro_rules! bad_jobs {
+    ($($name:ident: $text:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            insta::assert_snapshot!($text);
+        }
+    )*};
+}
+
+bad_jobs! {
+    an_empty_file: error("");
+    no_mapping_at_all: error("- read\n- clean\n");
+    broken_yaml: error("name: x\noutput: [out\npipeline: []\n");
+    a_key_twice: error("name: x\nname: y\noutput: out\npipeline: []\n");
+    two_documents: error("name: x\n---\nname: y\n");
+    all_required_keys_missing: error("seed: 1\n");
+    a_misspelt_top_key: error("name: x\noutptu: out\npipeline: []\n");
+    an_empty_pipeline: error("name: x\noutput: out\npipeline: []\n");
+    a_bad_name: error("name: ../x\noutput: out\npipeline:\n  - read: {paths: [a.md]}\n");
+    a_number_for_a_string: error("name: 7\noutput: out\npipeline:\n  - read: {paths: [a.md]}\n");
+    a_negative_seed: error("name: x\noutput: out\nseed: -1\npipeline:\n  - read: {paths: [a.md]}\n");
+    a_size_that_is_none: error("name: x\noutput: out\ntarget_bytes: 64 parsec\npipeline:\n  - read: {paths: [a.md]}\n");
+    a_fraction_above_one: error("name: x\noutput: out\nmax_malformed: 1.5\npipeline:\n  - read: {paths: [a.md]}\n");
+    an_unknown_stage: with_pipeline("  - raed: {paths: [a.md]}\n");
+    a_misspelt_key_of_a_stage: with_pipeline("  - read:\n      paths: [a.md]\n      fromat: jsonl\n");
+    a_misspelt_value: with_pipeline("  - read: {paths: [a.md], format: jsno}\n");
+    a_string_for_a_list: with_pipeline("  - read: {paths: corpus/*.md}\n");
+    a_forgotten_dash: with_pipeline("  - read: {paths: [a.md]}\n    clean: {}\n");
+    nothing_to_read: with_pipeline("  - read: {}\n");
+    run_without_stage: with_pipeline("  - read:\n      run: ./runs/x\n");
+    read_is_not_first: with_pipeline("  - clean: {}\n  - read: {paths: [a.md]}\n");
+    a_second_read: with_pipeline("  - read: {paths: [a.md]}\n  - read: {paths: [b.md]}\n");
+    pii_after_tokenize:
+        with_pipeline("  - read: {paths: [a.md]}\n  - tokenize: {tokenizer: t.json}\n  - pii: {}\n");
+    train_without_tokens: with_pipeline(
+        "  - read: {paths: [a.md]}\n  - train: {model: {layers: 1, heads: 1, width: 8, context: 8}, steps: 1}\n"
+    );
+    export_without_a_model: with_pipeline("  - read: {paths: [a.md]}\n  - export: {}\n");
+    a_missing_key_of_a_stage: with_pipeline(
+        "  - read: {paths: [a.md]}\n  - tokenize: {tokenizer: t.json}\n  - train:\n      model: {layers: 1, heads: 1, context: 8}\n      steps: 5\n"
+    );
+    too_many_ranks: with_pipeline(
+        "  - read: {paths: [a.md]}\n  - tokenize: {tokenizer: t.json}\n  - train:\n      model: {layers: 1, heads: 1, width: 8, context: 8}\n      steps: 5\n      global_batch: 8\n      micro_batch: 4\n      world_size: 4\n"
+    );
+    heads_that_do_not_divide: with_pipeline(
+        "  - read: {paths: [a.md]}\n  - tokenize: {tokenizer: t.json}\n  - train:\n      model: {layers: 1, heads: 3, width: 8, context: 8}\n      steps: 5\n"
+    );
+    a_language_that_is_none: with_pipeline("  - read: {paths: [a.md]}\n  - pii: {languages: [en, English]}\n");
+    three_betas: with_pipeline(
+        "  - read: {paths: [a.md]}\n  - tokenize: {tokenizer: t.json}\n  - train:\n      model: {layers: 1, heads: 1, width: 8, context: 8}\n      steps: 5\n      optimizer: {betas: [0.9]}\n"
+    );
+    many_mistakes_at_once: error(
+        "name: x\nseeed: 1\nmax_attempts: four\npipeline:\n  - read: {paths: [a.md], formt: jsonl}\n  - claen: {}\n  - tokenize: {tokenizer: 5}\n"
+    );
+    an_alias_bomb: error(
+        "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\nname: [*d,*d]\n"
+    );
+}
+
+#[test]
+fn deep_nesting_and_length_are_bounded() {
+    let deep = format!("name: {}{}\n", "[".repeat(5000), "]".repeat(5000));
+    assert!(parse(&deep, "job.yaml").is_err());
+    let long = format!("name: x\n# {}\n", "x".repeat(MOST_BYTES));
+    assert!(error(&long).contains("expected at most"));
+}
+
+#[test]
+fn every_prefix_of_a_job_is_refused_or_read() {
+    for end in (0..GOOD.len()).filter(|&end| GOOD.is_char_boundary(end)) {
+        if let Err(error) = parse(&GOOD[..end], "job.yaml") {
+            assert!(!error.problems.is_empty());
+            assert!(!error.to_string().is_empty());
+        }
+    }
+}

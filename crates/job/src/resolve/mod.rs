@@ -1,0 +1,148 @@
+//! From a job as written to a job that means the same everywhere: every default written, every path absolute.
+
+mod difference;
+mod fingerprint;
+mod location;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use difference::difference;
+pub use fingerprint::{fingerprints, stage_version};
+pub use location::LocationError;
+
+use crate::parse::{JobFile, JobFileError, Segment};
+use crate::spec::{Job, Stage};
+use crate::task::InputFile;
+
+/// What relative paths and variables stand for; the client's, also when the job runs elsewhere.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// Absolute directory of the job file.
+    pub directory: String,
+    /// Environment variables; `HOME` is what `~` stands for.
+    pub variables: BTreeMap<String, String>,
+}
+
+/// A resolved job and the inputs it was planned with, as the coordinator keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resolved {
+    /// The job.
+    pub job: Job,
+    /// What the read stage reads, arranged (see [`crate::inputs::arrange`]).
+    pub inputs: Vec<InputFile>,
+    /// Models, lists and tokenizers that stages read beside documents, frozen like inputs.
+    pub files: Vec<StageFile>,
+}
+
+/// A file that a stage's configuration names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StageFile {
+    /// The stage.
+    pub stage: u32,
+    /// The key that names it, below the stage: `model`.
+    pub key: String,
+    /// The file; `source` is its name without its directory.
+    pub file: InputFile,
+}
+
+impl Resolved {
+    /// Canonical JSON: what `submit` sends and the journal keeps.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self)
+    }
+
+    /// Reads [`Self::to_json`]'s text.
+    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+}
+
+impl JobFile {
+    /// Writes every default out and makes every path absolute.
+    pub fn resolve(&self, surroundings: &Surroundings) -> Result<Job, JobFileError> {
+        let mut job = self.job.clone();
+        let mut findings = self.findings();
+        match surroundings.locate(&job.output) {
+            Ok(output) => job.output = output,
+            Err(error) => findings.note(vec![Segment::Key("output".into())], error.to_string(), None),
+        }
+        for (index, stage) in job.pipeline.iter_mut().enumerate() {
+            let name = stage.name();
+            for (key, path) in locations(stage) {
+                match surroundings.locate(path) {
+                    Ok(absolute) => *path = absolute,
+                    Err(error) => findings.note_stage(index, name, &key, error.to_string()),
+                }
+            }
+            resolve_defaults(stage);
+        }
+        if findings.is_empty() { Ok(job) } else { Err(findings.into_error()) }
+    }
+}
+
+/// Writes out the defaults of a stage that depend on more than its type.
+fn resolve_defaults(stage: &mut Stage) {
+    match stage {
+        Stage::Read(read) if read.run.is_none() && read.root.is_none() => {
+            let has_lists = read.paths.iter().any(|path| path.starts_with('@'));
+            // The files of a list are known when it is read; their root is found then.
+            if !has_lists {
+                read.root = Some(crate::inputs::common_root(read.paths.iter().map(String::as_str)));
+            }
+        }
+        Stage::Train(train) => train.resolve(),
+        _ => {}
+    }
+}
+
+/// Every path or URL that a stage names, with its key below the stage.
+fn locations(stage: &mut Stage) -> Vec<(String, &mut String)> {
+    fn listed<'a>(key: &str, paths: &'a mut [String]) -> impl Iterator<Item = (String, &'a mut String)> {
+        paths.iter_mut().enumerate().map(move |(index, path)| (format!("{key}[{index}]"), path))
+    }
+    fn one<'a>(key: &str, path: Option<&'a mut String>) -> impl Iterator<Item = (String, &'a mut String)> {
+        path.map(|path| (key.to_owned(), path)).into_iter()
+    }
+    match stage {
+        Stage::Read(config) => listed("paths", &mut config.paths)
+            .chain(listed("exclude", &mut config.exclude))
+            .chain(one("root", config.root.as_mut()))
+            .chain(one("run", config.run.as_mut()))
+            .collect(),
+        Stage::Clean(_)
+        | Stage::Filter(_)
+        | Stage::Language(_)
+        | Stage::Quality(_)
+        | Stage::Dedup(_)
+        | Stage::Pii(_)
+        | Stage::Tokenize(_)
+        | Stage::Train(_)
+        | Stage::Export(_) => Vec::new(),
+    }
+}
+
+impl Job {
+    /// The job as canonical YAML: `job.yaml` in the output. Equal jobs have equal text.
+    pub fn to_yaml(&self) -> Result<String, serde_saphyr::SerializeError> {
+        serde_saphyr::to_string(self)
+    }
+
+    /// Files that stages read beside documents, by stage and key: what a client freezes at submit.
+    pub fn stage_files(&self) -> Vec<(u32, String, String)> {
+        let mut job = self.clone();
+        let mut files = Vec::new();
+        for (index, stage) in (0..).zip(&mut job.pipeline) {
+            if !matches!(stage, Stage::Read(_)) {
+                files.extend(locations(stage).into_iter().map(|(key, path)| (index, key, path.clone())));
+            }
+        }
+        files
+    }
+}
+
+#[cfg(test)]
+mod tests;
