@@ -12,6 +12,7 @@ pub mod inputs;
 pub mod parse;
 pub mod plan;
 pub mod resolve;
+pub mod schema;
 pub mod spec;
 pub mod task;
 
@@ -19,5 +20,6 @@ pub use expand::{ExpandError, expand};
 pub use parse::{JobFile, JobFileError, parse};
 pub use plan::{Phase, PhaseKind, Plan, PlannedStage};
 pub use resolve::{Resolved, StageFile, Surroundings, difference, fingerprints};
+pub use schema::{reference, schema};
 pub use spec::{Job, Stage};
 pub use task::{ExactF32, Extent, InputFile, MapInput, PartRef, Side, Split, TaskSpec, Verdicts, Work};

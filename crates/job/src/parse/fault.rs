@@ -62,10 +62,13 @@ impl serde::de::Error for Fault {
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
         let fault = Self::expected(&expectation(&expected.to_string()), &sight(found));
         match (found, expected.to_string().as_str()) {
-            (Unexpected::Bool(_) | Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_), "a string") => {
-                fault.help("put it in quotes to make it a string")
+            (
+                Unexpected::Bool(_) | Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_),
+                "a string",
+            ) => fault.help("put it in quotes to make it a string"),
+            (Unexpected::Str(text), "a sequence") => {
+                fault.help(format!("write `[{text}]` for a list of one"))
             }
-            (Unexpected::Str(text), "a sequence") => fault.help(format!("write `[{text}]` for a list of one")),
             _ => fault,
         }
     }
@@ -79,7 +82,7 @@ impl serde::de::Error for Fault {
     }
 
     fn unknown_variant(found: &str, expected: &'static [&'static str]) -> Self {
-        Self::new(format!("unknown value `{found}`{}", nearest(found, expected))).help(choices(expected))
+        Self::new(format!("unknown name `{found}`{}", nearest(found, expected))).help(choices(expected))
     }
 
     fn unknown_field(found: &str, expected: &'static [&'static str]) -> Self {
@@ -130,7 +133,9 @@ pub(super) fn nearest(found: &str, expected: &[&str]) -> String {
     let distance = |name: &&str| strsim::damerau_levenshtein(&name.to_lowercase(), &found.to_lowercase());
     let best = expected.iter().map(|name| (distance(name), *name)).min();
     match best {
-        Some((distance, name)) if distance <= (found.chars().count() / 3).max(1) => format!("; did you mean `{name}`?"),
+        Some((distance, name)) if distance <= (found.chars().count() / 2).clamp(1, 3) => {
+            format!("; did you mean `{name}`?")
+        }
         _ => String::new(),
     }
 }

@@ -47,7 +47,8 @@ struct Source {
 /// Reads a job file; `file` is its name for messages.
 pub fn parse(text: &str, file: &str) -> Result<JobFile, JobFileError> {
     let tree = read_tree(text, file)?;
-    let mut findings = Findings { source: Source { file: file.to_owned(), text: text.to_owned(), tree }, found: vec![] };
+    let mut findings =
+        Findings { source: Source { file: file.to_owned(), text: text.to_owned(), tree }, found: vec![] };
     match findings.read_job() {
         Some(job) if findings.found.is_empty() => Ok(JobFile { job, source: findings.source }),
         _ => Err(findings.into_error()),
@@ -74,7 +75,7 @@ fn read_tree(text: &str, file: &str) -> Result<Node, JobFileError> {
         strict_booleans: true,
         merge_keys: serde_saphyr::MergeKeyPolicy::Error,
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 10_000 },
-        budget: serde_saphyr::budget! { max_depth: 32, max_nodes: 50_000, max_aliases: 200, max_documents: 1 },
+        budget: serde_saphyr::budget! { max_depth: 32, max_nodes: 50_000, max_aliases: 200, max_documents: 2 },
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let at = error.location().map_or(Position { line: 1, column: 1 }, Position::from);
@@ -82,8 +83,18 @@ fn read_tree(text: &str, file: &str) -> Result<Node, JobFileError> {
     })
 }
 
-/// The parser's own words without its place, which stands before them already.
+/// What broke the text, in our words where the parser speaks to programmers.
 fn syntax_message(error: &serde_saphyr::Error) -> String {
+    match error {
+        serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => {
+            return format!("the key `{key}` stands here twice");
+        }
+        serde_saphyr::Error::MultipleDocuments { .. } => {
+            return "a second document starts here: expected one".to_owned();
+        }
+        _ => {}
+    }
+    // The place stands before the message already.
     let text = error.to_string();
     let first = text.lines().next().unwrap_or_default();
     let first = first.split(" at line ").next().unwrap_or(first);
@@ -105,7 +116,8 @@ impl Findings {
 
     /// Notes what is wrong with the key `key` of the stage at `index`.
     pub(crate) fn note_stage(&mut self, index: usize, name: &str, key: &str, message: String) {
-        let mut path = vec![Segment::Key("pipeline".into()), Segment::Index(index), Segment::Key(name.into())];
+        let mut path =
+            vec![Segment::Key("pipeline".into()), Segment::Index(index), Segment::Key(name.into())];
         path.extend(parse_path(key));
         self.note(path, message, None);
     }
@@ -157,8 +169,9 @@ impl Findings {
             return path;
         };
         let mut missing_keys = vec![key];
-        if path.is_empty() && let Value::Map(entries) = &tree.value {
-            missing_keys = REQUIRED.into_iter().filter(|key| entries.iter().all(|entry| entry.key != *key)).collect();
+        if path.is_empty() {
+            let has = |key: &str| matches!(&tree.value, Value::Map(all) if all.iter().any(|entry| entry.key == key));
+            missing_keys = REQUIRED.into_iter().filter(|key| !has(key)).collect();
         }
         for key in missing_keys {
             let mut path = path.clone();

@@ -64,7 +64,8 @@ fn check_languages(stage: &Stage, index: usize, findings: &mut Findings) {
     let Some(Some(languages)) = stage.languages() else { return };
     for (place, language) in languages.iter().enumerate() {
         if !matches!(language.len(), 2 | 3) || !language.bytes().all(|byte| byte.is_ascii_lowercase()) {
-            let message = format!("`{language}` is no language: expected an ISO 639 code such as `en` or `yue`");
+            let message =
+                format!("`{language}` is no language: expected an ISO 639 code such as `en` or `yue`");
             findings.note_stage(index, stage.name(), &format!("languages[{place}]"), message);
         }
     }
@@ -105,7 +106,8 @@ fn check_order(pipeline: &[Stage], findings: &mut Findings) {
         let name = stage.name();
         let earlier = &pipeline[..index];
         if rank(stage) != 1 && earlier.iter().any(|other| other.name() == name) {
-            let help = matches!(stage, Stage::Read(_)).then(|| "list all patterns in the `paths` of one".to_owned());
+            let help =
+                matches!(stage, Stage::Read(_)).then(|| "list all patterns in the `paths` of one".to_owned());
             findings.note(at(index), format!("a second `{name}`: expected at most one"), help);
             continue;
         }

@@ -24,10 +24,7 @@ fn a_good_job_is_read() {
     let job = parse(GOOD, "job.yaml").map_err(|error| error.to_string()).expect("a good job").job;
     assert_eq!(job.seed, 1337);
     let names: Vec<&str> = job.pipeline.iter().map(Stage::name).collect();
-    assert_eq!(
-        names,
-        ["read", "clean", "language", "dedup", "pii", "tokenize", "train", "export"]
-    );
+    assert_eq!(names, ["read", "clean", "language", "dedup", "pii", "tokenize", "train", "export"]);
     let (index, train) = job.train().expect("a train stage");
     assert_eq!((index, train.micro_batch(), train.micro_batches()), (6, 8, 4));
 }
@@ -115,5 +112,24 @@ fn every_prefix_of_a_job_is_refused_or_read() {
             assert!(!error.problems.is_empty());
             assert!(!error.to_string().is_empty());
         }
+    }
+}
+
+#[test]
+fn every_example_is_a_good_job() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples");
+    for entry in std::fs::read_dir(directory).expect("the examples") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).expect("text");
+        let job = parse(&text, &path.to_string_lossy()).unwrap_or_else(|error| panic!("{error}"));
+        let surroundings = crate::Surroundings {
+            directory: "/work".into(),
+            variables: [("HOME".to_owned(), "/home/u".to_owned())].into(),
+        };
+        let resolved = job.resolve(&surroundings).unwrap_or_else(|error| panic!("{error}"));
+        assert!(!crate::Plan::new(&resolved).phases.is_empty());
     }
 }

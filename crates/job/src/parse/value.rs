@@ -44,7 +44,11 @@ impl<'de> Deserializer<'de> for &'de Node {
         if matches!(self.value, Value::Null) { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -78,7 +82,10 @@ impl<'de> Deserializer<'de> for &'de Node {
                 [] => Err(Fault::expected("one key", "none").help(super::fault::choices(names))),
                 [first, second, ..] => {
                     let found = format!("`{}` and `{}`", first.key, second.key);
-                    let help = format!("put `- ` before `{}`, or indent it if it belongs to `{}`", second.key, first.key);
+                    let help = format!(
+                        "put `- ` before `{}`, or indent it if it belongs to `{}`",
+                        second.key, first.key
+                    );
                     Err(Fault::expected("one key", &found).help(help).at(second.key_at))
                 }
             },
@@ -123,11 +130,14 @@ impl<'de> MapAccess<'de> for Entries<'de> {
         let Some(entry) = self.entries.next() else { return Ok(None) };
         self.current = Some(entry);
         let key: StrDeserializer<'de, Fault> = entry.key.as_str().into_deserializer();
-        seed.deserialize(key).map(Some).map_err(|fault| fault.within(Segment::Key(entry.key.clone()), entry.key_at))
+        seed.deserialize(key)
+            .map(Some)
+            .map_err(|fault| fault.within(Segment::Key(entry.key.clone()), entry.key_at))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
-        let entry = self.current.take().ok_or_else(|| Fault::custom("a value was asked for before its key"))?;
+        let entry =
+            self.current.take().ok_or_else(|| Fault::custom("a value was asked for before its key"))?;
         seed.deserialize(&entry.node)
             .map_err(|fault| fault.within(Segment::Key(entry.key.clone()), entry.node.at))
     }
@@ -162,7 +172,9 @@ impl<'de> VariantAccess<'de> for Variant<'de> {
     fn unit_variant(self) -> Result<(), Fault> {
         match self.entry {
             Some(Entry { node: Node { value: Value::Null, .. }, .. }) | None => Ok(()),
-            Some(entry) => Err(Fault::expected(&format!("`{}` alone", self.name), "a value").at(entry.node.at)),
+            Some(entry) => {
+                Err(Fault::expected(&format!("`{}` alone", self.name), "a value").at(entry.node.at))
+            }
         }
     }
 
@@ -183,7 +195,11 @@ impl<'de> VariantAccess<'de> for Variant<'de> {
         node.deserialize_any(visitor)
     }
 
-    fn struct_variant<V: Visitor<'de>>(self, names: &'static [&'static str], visitor: V) -> Result<V::Value, Fault> {
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        names: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
         let segment = Segment::Key(self.name.to_owned());
         let node = self.entry.map_or(&NO_OPTIONS, |entry| &entry.node);
         node.deserialize_struct("", names, visitor).map_err(|fault| fault.within(segment, node.at))

@@ -30,7 +30,11 @@ pub fn stage_version(name: &str) -> u64 {
 /// kernels), and the options, files and code of this stage and of all before it. Where data lies is no part of it.
 pub fn fingerprints(resolved: &Resolved, platform: &str) -> Vec<Digest> {
     let mut hasher = RowHasher::default();
-    hasher.text("orchestrator-stage-1").text(platform).number(resolved.job.seed).number(resolved.job.target_bytes.0);
+    hasher
+        .text("orchestrator-stage-1")
+        .text(platform)
+        .number(resolved.job.seed)
+        .number(resolved.job.target_bytes.0);
     for input in &resolved.inputs {
         hasher.text(&input.source).number(input.bytes).text(&input.stamp);
     }

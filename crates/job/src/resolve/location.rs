@@ -86,7 +86,8 @@ impl Surroundings {
     fn expand_home(&self, text: String) -> Result<String, LocationError> {
         match text.strip_prefix('~') {
             Some(rest) if rest.is_empty() || rest.starts_with('/') => {
-                let home = self.variables.get("HOME").ok_or(LocationError::Unset { name: "HOME".to_owned() })?;
+                let home =
+                    self.variables.get("HOME").ok_or(LocationError::Unset { name: "HOME".to_owned() })?;
                 Ok(format!("{home}{rest}"))
             }
             _ => Ok(text),

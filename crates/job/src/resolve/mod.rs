@@ -113,13 +113,13 @@ fn locations(stage: &mut Stage) -> Vec<(String, &mut String)> {
             .chain(one("root", config.root.as_mut()))
             .chain(one("run", config.run.as_mut()))
             .collect(),
+        Stage::Tokenize(config) => one("tokenizer", config.tokenizer.as_mut()).collect(),
         Stage::Clean(_)
         | Stage::Filter(_)
         | Stage::Language(_)
         | Stage::Quality(_)
         | Stage::Dedup(_)
         | Stage::Pii(_)
-        | Stage::Tokenize(_)
         | Stage::Train(_)
         | Stage::Export(_) => Vec::new(),
     }

@@ -85,7 +85,10 @@ fn credentials_never_get_into_a_resolved_job() {
     let text = JOB.replace("../more/*.md", "https://user:secret@host/x.md");
     let file = parse(&text, "job.yaml").expect("a good job");
     let error = file.resolve(&surroundings()).expect_err("credentials");
-    assert_eq!((error.problems[0].at.line, error.problems[0].path.as_str()), (5, "pipeline[0].read.paths[1]"));
+    assert_eq!(
+        (error.problems[0].at.line, error.problems[0].path.as_str()),
+        (5, "pipeline[0].read.paths[1]")
+    );
 }
 
 #[test]

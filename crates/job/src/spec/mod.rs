@@ -8,14 +8,13 @@ mod read;
 mod train;
 
 use orchestrator_core::units::ByteSize;
+pub use orchestrator_text::tokenizer::TokenizeConfig;
 use orchestrator_text::{ConfigError, Languages};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use export::{ExportConfig, ExportFormat};
-pub use pending::{
-    CleanConfig, DedupConfig, FilterConfig, LanguageConfig, PiiConfig, QualityConfig, TokenizeConfig,
-};
+pub use pending::{CleanConfig, DedupConfig, FilterConfig, LanguageConfig, PiiConfig, QualityConfig};
 pub use portion::Portion;
 pub use read::{Compression, Format, ReadConfig};
 pub use train::{

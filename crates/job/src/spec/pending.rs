@@ -40,8 +40,6 @@ pending! {
     DedupConfig { keep: bool }
     /// Pii.
     PiiConfig { keep: bool }
-    /// Tokenize.
-    TokenizeConfig { train: Option<std::collections::BTreeMap<String, String>> }
 }
 
 impl QualityConfig {
