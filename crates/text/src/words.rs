@@ -1,1 +1,0 @@
-//! Words and sentences as the published rules count them.
