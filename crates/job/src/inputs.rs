@@ -104,7 +104,7 @@ mod tests {
             url: format!("/{source}"),
             source: source.into(),
             bytes: 1,
-            stamp: "".into(),
+            stamp: "t".into(),
         };
         let arranged = arrange(vec![input("b"), input("a/z"), input("B"), input("b"), input("a")]);
         let sources: Vec<&str> = arranged.iter().map(|input| input.source.as_str()).collect();

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::task::{Extent, Split};
 
-fn job(pipeline: serde_json::Value) -> Job {
+fn job(pipeline: &serde_json::Value) -> Job {
     serde_json::from_value(json!({"name": "x", "output": "/out", "target_bytes": 1000, "pipeline": pipeline}))
         .expect("a job")
 }
@@ -62,7 +62,7 @@ fn splits_of(task: &TaskSpec) -> &[Split] {
 proptest! {
     #[test]
     fn every_byte_is_read_once_and_in_order(sizes in prop::collection::vec(0u64..6000, 1..60)) {
-        let job = job(json!([{"read": {"paths": ["/in/*.jsonl"]}}]));
+        let job = job(&json!([{"read": {"paths": ["/in/*.jsonl"]}}]));
         let inputs: Vec<InputFile> = (0..).zip(&sizes).map(|(number, &bytes)| input(number, bytes)).collect();
         let tasks = expand_map(&job, &inputs);
         prop_assert_eq!(&tasks, &expand_map(&job, &inputs));
@@ -103,7 +103,7 @@ proptest! {
 
 #[test]
 fn what_an_index_task_says_is_checked() {
-    let job = job(json!([{"read": {"paths": ["/in/*.jsonl"]}}]));
+    let job = job(&json!([{"read": {"paths": ["/in/*.jsonl"]}}]));
     let plan = Plan::new(&job);
     let inputs = [input(0, 5000)];
     let split = |start, end, first_record| Split {
@@ -131,7 +131,7 @@ fn what_an_index_task_says_is_checked() {
 
 #[test]
 fn many_small_files_share_tasks_up_to_a_bound() {
-    let job = job(json!([{"read": {"paths": ["/in/*.jsonl"]}}]));
+    let job = job(&json!([{"read": {"paths": ["/in/*.jsonl"]}}]));
     let inputs: Vec<InputFile> = (0..10_000).map(|number| input(number, 0)).collect();
     let lengths: Vec<usize> = expand_map(&job, &inputs).iter().map(|task| splits_of(task).len()).collect();
     assert_eq!(lengths, [4096, 4096, 1808]);
@@ -139,7 +139,7 @@ fn many_small_files_share_tasks_up_to_a_bound() {
 
 #[test]
 fn a_page_is_never_cut() {
-    let job = job(json!([{"read": {"paths": ["/in/*.html"]}}]));
+    let job = job(&json!([{"read": {"paths": ["/in/*.html"]}}]));
     let page = InputFile { source: "big.html".into(), url: "/in/big.html".into(), ..input(0, 1 << 30) };
     assert_eq!(expand(&job, &Plan::new(&job), 0, &[page], &[]), Ok(vec![]));
 }
@@ -147,7 +147,7 @@ fn a_page_is_never_cut() {
 /// Walks a job with dedup and tokenize through all its phases, as if every task left what it must.
 #[test]
 fn barriers_hand_parts_and_verdicts_on() {
-    let job = job(json!([
+    let job = job(&json!([
         {"read": {"paths": ["/in/*.jsonl"]}}, {"dedup": {}}, {"pii": {}}, {"tokenize": {"train": {}}},
         {"train": {"model": {"layers": 1, "heads": 1, "width": 8, "context": 8}, "steps": 1, "world_size": 2}}
     ]));
@@ -201,7 +201,7 @@ fn barriers_hand_parts_and_verdicts_on() {
 
 #[test]
 fn a_missing_verdict_or_phase_is_said() {
-    let job = job(json!([{"read": {"paths": ["/in/*.jsonl"]}}, {"dedup": {}}]));
+    let job = job(&json!([{"read": {"paths": ["/in/*.jsonl"]}}, {"dedup": {}}]));
     let plan = Plan::new(&job);
     assert!(matches!(expand(&job, &plan, 3, &[], &[]), Err(ExpandError::OutOfOrder { phase: 3, .. })));
     assert_eq!(expand(&job, &plan, 1, &[], &[vec![]]), Err(ExpandError::NoInputs));
@@ -216,7 +216,7 @@ fn a_missing_verdict_or_phase_is_said() {
 
 #[test]
 fn a_cutoff_reaches_every_part_bit_for_bit() {
-    let job = job(json!([
+    let job = job(&json!([
         {"read": {"paths": ["/in/*.jsonl"]}}, {"quality": {"model": "/quality.bin", "fraction": 0.1}}
     ]));
     let plan = Plan::new(&job);

@@ -1,6 +1,6 @@
 //! The job file as a tree whose every node knows where it stands.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
@@ -39,7 +39,7 @@ pub(super) fn render_path(path: &[Segment]) -> String {
                 text.push('.');
                 text.push_str(key);
             }
-            Segment::Index(index) => text.push_str(&format!("[{index}]")),
+            Segment::Index(index) => write!(text, "[{index}]").expect("a string takes all that is written"),
         }
     }
     text
@@ -125,9 +125,8 @@ impl Node {
                 Some(child) => node = child,
                 None => return at,
             }
-            if !matches!(node.value, Value::Map(_) | Value::List(_)) {
-                at = node.at;
-            } else if matches!(segment, Segment::Index(_)) {
+            let is_leaf = !matches!(node.value, Value::Map(_) | Value::List(_));
+            if is_leaf || matches!(segment, Segment::Index(_)) {
                 at = node.at;
             }
         }

@@ -2,12 +2,12 @@ use serde_json::json;
 
 use super::*;
 
-fn job(pipeline: serde_json::Value) -> Job {
+fn job(pipeline: &serde_json::Value) -> Job {
     serde_json::from_value(json!({"name": "x", "output": "/out", "pipeline": pipeline})).expect("a job")
 }
 
 fn whole() -> Job {
-    job(json!([
+    job(&json!([
         {"read": {"paths": ["/in/*.jsonl"]}}, {"clean": {}}, {"language": {"keep": ["en"]}}, {"filter": {}},
         {"dedup": {}}, {"pii": {}}, {"tokenize": {"train": {}}},
         {"train": {"model": {"layers": 2, "heads": 2, "width": 64, "context": 64}, "steps": 10, "world_size": 2}},
@@ -22,12 +22,12 @@ fn a_whole_job() {
 
 #[test]
 fn a_job_that_only_reads() {
-    insta::assert_snapshot!(Plan::new(&job(json!([{"read": {"paths": ["/in/*.jsonl"]}}]))).render());
+    insta::assert_snapshot!(Plan::new(&job(&json!([{"read": {"paths": ["/in/*.jsonl"]}}]))).render());
 }
 
 #[test]
 fn every_barrier_ends_a_map_and_starts_one() {
-    let plan = Plan::new(&job(json!([
+    let plan = Plan::new(&job(&json!([
         {"read": {"paths": ["/in/*.jsonl"], "keep": true}}, {"clean": {}}, {"dedup": {"keep": true}},
         {"quality": {"model": "/quality.bin", "fraction": 0.1}}, {"tokenize": {"train": {}}}
     ])));
@@ -38,7 +38,7 @@ fn every_barrier_ends_a_map_and_starts_one() {
 
 #[test]
 fn a_job_begins_with_an_earlier_run() {
-    let plan = Plan::new(&job(json!([{"read": {"run": "/runs/x", "stage": "dedup"}}, {"pii": {}}])));
+    let plan = Plan::new(&job(&json!([{"read": {"run": "/runs/x", "stage": "dedup"}}, {"pii": {}}])));
     assert!(plan.phases.iter().all(|phase| phase.kind != PhaseKind::Index));
     insta::assert_snapshot!(plan.render());
 }

@@ -96,13 +96,8 @@ impl Reference {
                 }
                 (None, None) => String::new(),
             };
-            writeln!(
-                rows,
-                "| `{key}` | {} | {default} | {} |",
-                cell(&self.kind(property)),
-                cell(&description)
-            )
-            .expect("a string takes all that is written");
+            writeln!(rows, "| `{key}` | {} | {default} | {} |", cell(&kind(property)), cell(&description))
+                .expect("a string takes all that is written");
         }
         self.line(&rows);
     }
@@ -130,72 +125,66 @@ impl Reference {
 
     /// The definitions that a schema's keys name, each under a heading.
     fn nested(&mut self, schema: &Value, level: usize) {
-        for target in self.targets(schema) {
-            if target == "Stage" || self.printed.contains(&target) || self.is_plain(&target) {
+        for target in targets(schema) {
+            if target == "Stage" || self.printed.contains(&target) || is_plain(&target) {
                 continue;
             }
             self.line(&format!("{} {}\n", "#".repeat(level.min(6)), title(&target)));
             self.definition(&target, level + 1);
         }
     }
+}
 
-    /// Names of all definitions that `schema` refers to, in order.
-    fn targets(&self, schema: &Value) -> Vec<String> {
-        let mut found = Vec::new();
-        if let Some(target) = reference_of(schema) {
-            found.push(target.to_owned());
+/// Names of all definitions that `schema` refers to, in order.
+fn targets(schema: &Value) -> Vec<String> {
+    match schema {
+        Value::Object(keys) => {
+            let own = reference_of(schema).map(str::to_owned);
+            own.into_iter().chain(keys.values().flat_map(targets)).collect()
         }
-        match schema {
-            Value::Object(keys) => found.extend(keys.values().flat_map(|value| self.targets_below(value))),
-            Value::Array(items) => found.extend(items.iter().flat_map(|value| self.targets_below(value))),
-            _ => {}
-        }
-        found
+        Value::Array(items) => items.iter().flat_map(targets).collect(),
+        _ => Vec::new(),
     }
+}
 
-    fn targets_below(&self, value: &Value) -> Vec<String> {
-        if value.is_object() || value.is_array() { self.targets(value) } else { Vec::new() }
-    }
+/// Whether a definition needs no heading: a number or text with a meaning, told where it is used.
+fn is_plain(target: &str) -> bool {
+    matches!(target, "ByteSize" | "Portion")
+}
 
-    /// Whether a definition needs no heading: a number or text with a meaning, told where it is used.
-    fn is_plain(&self, target: &str) -> bool {
-        matches!(target, "ByteSize" | "Portion")
-    }
-
-    /// A type in a few words.
-    fn kind(&self, schema: &Value) -> String {
-        if let Some(target) = reference_of(schema) {
-            return match target {
-                "ByteSize" => "size (`64 MiB`)".to_owned(),
-                "Portion" => "fraction or count".to_owned(),
-                "Stage" => "stage".to_owned(),
-                _ => format!("[{}](#{})", title(target), title(target).replace(' ', "-")),
-            };
-        }
-        let several: Vec<String> = choices(schema).map(|choice| self.kind(choice)).collect();
-        if !several.is_empty() {
-            return several.join(" or ");
-        }
-        let one = |name: &str| match name {
-            "array" => {
-                let items = &schema["items"];
-                if items.is_object() { format!("list of {}", self.kind(items)) } else { "list".to_owned() }
-            }
-            "object" => match &schema["additionalProperties"] {
-                values @ Value::Object(_) => format!("names with {}", self.kind(values)),
-                _ => "keys".to_owned(),
-            },
-            "boolean" => "true or false".to_owned(),
-            other => other.to_owned(),
+/// A type in a few words.
+fn kind(schema: &Value) -> String {
+    if let Some(target) = reference_of(schema) {
+        return match target {
+            "ByteSize" => "size (`64 MiB`)".to_owned(),
+            "Portion" => "fraction or count".to_owned(),
+            "Stage" => "stage".to_owned(),
+            _ => format!("[{}](#{})", title(target), title(target).replace(' ', "-")),
         };
-        match &schema["type"] {
-            Value::String(name) => one(name),
-            Value::Array(names) => {
-                let names = names.iter().filter_map(Value::as_str).filter(|name| *name != "null");
-                names.map(one).collect::<Vec<_>>().join(" or ")
-            }
-            _ => "any".to_owned(),
+    }
+    let several: Vec<String> = choices(schema).map(kind).collect();
+    if !several.is_empty() {
+        return several.join(" or ");
+    }
+    let one = |name: &str| match name {
+        "array" => {
+            let items = &schema["items"];
+            if items.is_object() { format!("list of {}", kind(items)) } else { "list".to_owned() }
         }
+        "object" => match &schema["additionalProperties"] {
+            values @ Value::Object(_) => format!("names with {}", kind(values)),
+            _ => "keys".to_owned(),
+        },
+        "boolean" => "true or false".to_owned(),
+        other => other.to_owned(),
+    };
+    match &schema["type"] {
+        Value::String(name) => one(name),
+        Value::Array(names) => {
+            let names = names.iter().filter_map(Value::as_str).filter(|name| *name != "null");
+            names.map(one).collect::<Vec<_>>().join(" or ")
+        }
+        _ => "any".to_owned(),
     }
 }
 

@@ -6,6 +6,7 @@ mod pending;
 mod portion;
 mod read;
 mod train;
+mod train_check;
 
 use orchestrator_core::units::ByteSize;
 pub use orchestrator_text::tokenizer::TokenizeConfig;

@@ -1,6 +1,5 @@
-//! Options of `train`.
+//! Options of `train`. What may stand in them is checked in `train_check`.
 
-use orchestrator_text::ConfigError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -306,57 +305,12 @@ pub enum DivergencePolicy {
     Fail,
 }
 
-/// A fraction that lies strictly below 1.
-fn below_one(key: &str, value: f64) -> Result<(), ConfigError> {
-    if (0.0..1.0).contains(&value) {
-        Ok(())
-    } else {
-        Err(ConfigError::new(
-            key,
-            format!("expected a number from 0 up to but not including 1, found {value}"),
-        ))
-    }
-}
-
-fn at_least_one(key: &str, value: u64) -> Result<(), ConfigError> {
-    if value == 0 { Err(ConfigError::new(key, "expected 1 or more, found 0")) } else { Ok(()) }
-}
-
-/// Bounds that keep arithmetic on sizes far from overflow and refuse a slip of the finger.
-const MOST_LAYERS: u32 = 1 << 12;
-const MOST_WIDTH: u32 = 1 << 17;
-const MOST_CONTEXT: u32 = 1 << 20;
-const MOST_BATCH: u32 = 1 << 24;
-const MOST_RANKS: u32 = 1 << 14;
-
-impl ModelConfig {
-    fn validate(&self) -> Result<(), ConfigError> {
-        for (key, value, most) in [
-            ("model.layers", self.layers, MOST_LAYERS),
-            ("model.heads", self.heads, MOST_WIDTH),
-            ("model.width", self.width, MOST_WIDTH),
-            ("model.context", self.context, MOST_CONTEXT),
-        ] {
-            if value == 0 || value > most {
-                return Err(ConfigError::new(key, format!("expected 1 to {most}, found {value}")));
-            }
-        }
-        if self.width % self.heads != 0 {
-            return Err(ConfigError::new(
-                "model.heads",
-                format!("expected a divisor of the width {}, found {}", self.width, self.heads),
-            ));
-        }
-        below_one("model.dropout", self.dropout)
-    }
-}
-
 impl TrainConfig {
     /// Sequences that go through the model at once: what the job says, or the default.
     pub fn micro_batch(&self) -> u32 {
         self.micro_batch.unwrap_or_else(|| {
             let most = (self.global_batch / 4).clamp(1, 8);
-            (1..=most).rev().find(|size| self.global_batch % size == 0).unwrap_or(1)
+            (1..=most).rev().find(|size| self.global_batch.is_multiple_of(*size)).unwrap_or(1)
         })
     }
 
@@ -380,117 +334,5 @@ impl TrainConfig {
     pub fn resolve(&mut self) {
         self.micro_batch = Some(self.micro_batch());
         self.min_world_size = Some(self.min_world_size());
-    }
-
-    /// Checks what the types cannot say.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        self.model.validate()?;
-        match (self.steps, self.tokens) {
-            (None, None) => {
-                return Err(ConfigError::new("", "expected `steps` or `tokens`: how long to train"));
-            }
-            (Some(_), Some(_)) => {
-                return Err(ConfigError::new("tokens", "`steps` and `tokens` exclude each other"));
-            }
-            (Some(steps), None) => at_least_one("steps", steps)?,
-            (None, Some(tokens)) => at_least_one("tokens", tokens)?,
-        }
-        self.validate_batch()?;
-        self.validate_optimizer()?;
-        at_least_one("validation.every", self.validation.every)?;
-        at_least_one("validation.sequences", self.validation.sequences)?;
-        if !(0.0..=0.5).contains(&self.validation.fraction) {
-            let found = self.validation.fraction;
-            return Err(ConfigError::new("validation.fraction", format!("expected 0 to 0.5, found {found}")));
-        }
-        at_least_one("checkpoint.every", self.checkpoint.every)?;
-        at_least_one("checkpoint.keep_last", u64::from(self.checkpoint.keep_last))?;
-        if self.precision == Precision::Bf16 && self.device != Device::Cuda {
-            return Err(ConfigError::new(
-                "precision",
-                "`bf16` needs `device: cuda`; the CPU computes in `f32`",
-            ));
-        }
-        let factor = self.divergence.spike_factor;
-        if factor != 0.0 && !(factor > 1.0 && factor.is_finite()) {
-            let message = format!("expected 0 (off) or a number above 1, found {factor}");
-            return Err(ConfigError::new("divergence.spike_factor", message));
-        }
-        Ok(())
-    }
-
-    fn validate_batch(&self) -> Result<(), ConfigError> {
-        if self.global_batch == 0 || self.global_batch > MOST_BATCH {
-            let message = format!("expected 1 to {MOST_BATCH}, found {}", self.global_batch);
-            return Err(ConfigError::new("global_batch", message));
-        }
-        let micro_batch = self.micro_batch();
-        if micro_batch == 0 || self.global_batch % micro_batch != 0 {
-            return Err(ConfigError::new(
-                "micro_batch",
-                format!("expected a divisor of `global_batch` ({}), found {micro_batch}", self.global_batch),
-            ));
-        }
-        if self.world_size == 0 || self.world_size > MOST_RANKS {
-            let message = format!("expected 1 to {MOST_RANKS}, found {}", self.world_size);
-            return Err(ConfigError::new("world_size", message));
-        }
-        if self.world_size > self.micro_batches() {
-            return Err(ConfigError::new(
-                "world_size",
-                format!(
-                    "{} ranks are more than the {} micro-batches of a step: lower `world_size` or `micro_batch` \
-                     ({micro_batch}), or raise `global_batch` ({})",
-                    self.world_size,
-                    self.micro_batches(),
-                    self.global_batch
-                ),
-            ));
-        }
-        if !(1..=self.world_size).contains(&self.min_world_size()) {
-            return Err(ConfigError::new(
-                "min_world_size",
-                format!("expected 1 to `world_size` ({}), found {}", self.world_size, self.min_world_size()),
-            ));
-        }
-        Ok(())
-    }
-
-    fn validate_optimizer(&self) -> Result<(), ConfigError> {
-        let optimizer = &self.optimizer;
-        for (key, value) in
-            [("optimizer.learning_rate", optimizer.learning_rate), ("optimizer.epsilon", optimizer.epsilon)]
-        {
-            if !(value > 0.0 && value.is_finite()) {
-                return Err(ConfigError::new(key, format!("expected a number above 0, found {value}")));
-            }
-        }
-        for (index, beta) in optimizer.betas.iter().enumerate() {
-            below_one(&format!("optimizer.betas[{index}]"), *beta)?;
-        }
-        for (key, value) in
-            [("optimizer.weight_decay", optimizer.weight_decay), ("gradient_clip", self.gradient_clip)]
-        {
-            if !(value >= 0.0 && value.is_finite()) {
-                return Err(ConfigError::new(key, format!("expected 0 or more, found {value}")));
-            }
-        }
-        if !(0.0..=1.0).contains(&self.schedule.final_fraction) {
-            let found = self.schedule.final_fraction;
-            return Err(ConfigError::new(
-                "schedule.final_fraction",
-                format!("expected 0 to 1, found {found}"),
-            ));
-        }
-        let steps = self.total_steps();
-        let (warmup, decay) = (self.schedule.warmup.of(steps), self.schedule.decay.of(steps));
-        let decay = if self.schedule.shape == ScheduleShape::Wsd { decay } else { 0 };
-        if warmup.saturating_add(decay) > steps {
-            return Err(ConfigError::new(
-                "schedule.warmup",
-                format!("{warmup} steps of warm-up and {decay} of decay do not fit in {steps} steps"),
-            ));
-        }
-        Ok(())
     }
 }
