@@ -32,8 +32,6 @@ pending! {
     CleanConfig { keep: bool }
     /// Language.
     LanguageConfig { keep: Vec<String> }
-    /// Filter.
-    FilterConfig { keep: bool }
     /// Quality.
     QualityConfig { keep: bool, fraction: Option<f64>, model: Option<String> }
     /// Dedup.
