@@ -56,6 +56,11 @@ mod tests {
         {
             assert!(text.contains(&format!("\n## `{stage}`\n")), "{stage}");
         }
+        let (_, train) = text.split_once("\n## `train`\n").expect("a section");
+        let (train, _) = train.split_once("\n## ").expect("another section after it");
+        assert!(
+            train.contains("| `global_batch` | integer | `32` |") && train.contains("#### optimizer kind")
+        );
         assert!(!text.contains("$ref") && !text.contains("#/$defs"));
     }
 }

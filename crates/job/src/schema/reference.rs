@@ -87,7 +87,7 @@ impl Reference {
             let default = match property.get("default") {
                 Some(Value::Null) | None if required.contains(&key.as_str()) => "needed".to_owned(),
                 Some(Value::Null) | None => "none".to_owned(),
-                Some(value) => cell(&format!("`{value}`")),
+                Some(value) => cell(&format!("`{}`", default_text(property, value))),
             };
             let description = match (property["description"].as_str(), reference_of(property)) {
                 (Some(description), _) => flow(description),
@@ -140,7 +140,8 @@ fn targets(schema: &Value) -> Vec<String> {
     match schema {
         Value::Object(keys) => {
             let own = reference_of(schema).map(str::to_owned);
-            own.into_iter().chain(keys.values().flat_map(targets)).collect()
+            let below = keys.iter().filter(|(key, _)| *key != "$defs").flat_map(|(_, value)| targets(value));
+            own.into_iter().chain(below).collect()
         }
         Value::Array(items) => items.iter().flat_map(targets).collect(),
         _ => Vec::new(),
@@ -205,6 +206,17 @@ fn flow(text: &str) -> String {
     let paragraphs =
         text.split("\n\n").map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
     paragraphs.collect::<Vec<_>>().join("\n\n")
+}
+
+/// A default as people write it.
+fn default_text(property: &Value, value: &Value) -> String {
+    const MIB: u64 = 1 << 20;
+    let is_size =
+        reference_of(property) == Some("ByteSize") || property.to_string().contains("#/$defs/ByteSize");
+    match value.as_u64() {
+        Some(bytes) if is_size && bytes >= MIB && bytes.is_multiple_of(MIB) => format!("{} MiB", bytes / MIB),
+        _ => value.to_string(),
+    }
 }
 
 /// Text that fits a table's cell.
