@@ -6,6 +6,7 @@
 mod splits;
 
 use orchestrator_core::{FileKind, FileRecord, TaskOutcome};
+use orchestrator_text::minhash::Method;
 
 use crate::plan::{Phase, PhaseKind, Plan};
 use crate::spec::{Job, Stage};
@@ -175,7 +176,7 @@ impl Expansion<'_> {
     fn bands(&self, stage: u32) -> Result<Vec<Work>, ExpandError> {
         let signatures = self.side_files(stage)?;
         let bands = match self.job.pipeline.get(stage as usize) {
-            Some(Stage::Dedup(config)) => config.band_count(),
+            Some(Stage::Dedup(config)) if config.method == Method::Minhash => config.bands as u64,
             _ => 1,
         };
         let rows: u64 = signatures.iter().map(|file| file.rows).sum();

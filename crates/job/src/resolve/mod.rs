@@ -114,10 +114,10 @@ fn locations(stage: &mut Stage) -> Vec<(String, &mut String)> {
             .chain(one("run", config.run.as_mut()))
             .collect(),
         Stage::Tokenize(config) => one("tokenizer", config.tokenizer.as_mut()).collect(),
+        Stage::Language(config) => one("model", config.model.as_mut()).collect(),
+        Stage::Quality(config) => one("model", config.model.as_mut()).collect(),
         Stage::Clean(_)
         | Stage::Filter(_)
-        | Stage::Language(_)
-        | Stage::Quality(_)
         | Stage::Dedup(_)
         | Stage::Pii(_)
         | Stage::Train(_)

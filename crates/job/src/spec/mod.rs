@@ -10,13 +10,14 @@ mod train_check;
 
 use orchestrator_core::units::ByteSize;
 pub use orchestrator_text::filters::FilterConfig;
+pub use orchestrator_text::minhash::DedupConfig;
 pub use orchestrator_text::tokenizer::TokenizeConfig;
 use orchestrator_text::{ConfigError, Languages};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use export::{ExportConfig, ExportFormat};
-pub use pending::{CleanConfig, DedupConfig, LanguageConfig, PiiConfig, QualityConfig};
+pub use pending::{CleanConfig, LanguageConfig, PiiConfig, QualityConfig};
 pub use portion::Portion;
 pub use read::{Compression, Format, ReadConfig};
 pub use train::{

@@ -31,11 +31,9 @@ pending! {
     /// Clean.
     CleanConfig { keep: bool }
     /// Language.
-    LanguageConfig { keep: Vec<String> }
+    LanguageConfig { keep: Vec<String>, model: Option<String> }
     /// Quality.
     QualityConfig { keep: bool, fraction: Option<f64>, model: Option<String> }
-    /// Dedup.
-    DedupConfig { keep: bool }
     /// Pii.
     PiiConfig { keep: bool }
 }
@@ -44,12 +42,5 @@ impl QualityConfig {
     /// Whether the classifier is trained by the job.
     pub fn trains(&self) -> bool {
         false
-    }
-}
-
-impl DedupConfig {
-    /// Hashes of one document in the shuffle.
-    pub fn band_count(&self) -> u64 {
-        14
     }
 }
