@@ -67,7 +67,7 @@ impl WordCounts {
         match self.model {
             TokenizerModel::Bpe => pretokenize::split(text).for_each(|word| self.count_in_pieces(word)),
             TokenizerModel::Word => {
-                WORDS.find_iter(text).for_each(|word| self.count_in_pieces(word.as_str()))
+                WORDS.find_iter(text).for_each(|word| self.count_in_pieces(word.as_str()));
             }
             TokenizerModel::Unigram => split_unigram(text, |word| self.count(word)),
             TokenizerModel::Wordpiece => {

@@ -109,17 +109,16 @@ pub(super) fn assemble(
             })
         })
         .collect();
-    json!({
-        "version": "1.0",
-        "truncation": null,
-        "padding": null,
-        "added_tokens": added,
-        "normalizer": stages.normalizer,
-        "pre_tokenizer": stages.pre_tokenizer,
-        "post_processor": stages.post_processor,
-        "decoder": stages.decoder,
-        "model": model,
-    })
+    let mut root = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
+        "normalizer": null, "pre_tokenizer": null, "post_processor": null, "decoder": null, "model": null,
+    });
+    root["normalizer"] = stages.normalizer;
+    root["pre_tokenizer"] = stages.pre_tokenizer;
+    root["post_processor"] = stages.post_processor;
+    root["decoder"] = stages.decoder;
+    root["model"] = model;
+    root
 }
 
 /// A map from token to its place in `tokens`.

@@ -175,8 +175,9 @@ mod tests {
 
     #[test]
     fn every_character_has_the_class_of_the_pattern() {
+        // Above plane 3 there is neither letter nor number nor space.
         let text: String =
-            ('\0'..=char::MAX).flat_map(|char| ['a', char, char, ' ', char, '1', char]).collect();
+            ('\0'..='\u{3ffff}').flat_map(|char| ['a', char, char, ' ', char, '1', char]).collect();
         let own: Vec<&str> = split(&text).collect();
         assert!(own == by_regex(&text), "a character has another class");
     }

@@ -136,7 +136,7 @@ impl Words {
 #[derive(Debug, Default)]
 struct Pairs {
     index: FxHashMap<(u32, u32), u32>,
-    pairs: Vec<Pair>,
+    entries: Vec<Pair>,
     /// Pairs that gained since they last entered the heap.
     new: Vec<(u32, u32)>,
 }
@@ -144,10 +144,10 @@ struct Pairs {
 impl Pairs {
     fn add(&mut self, pair: (u32, u32), count: u64, word: u32) {
         let index = *self.index.entry(pair).or_insert_with(|| {
-            self.pairs.push(Pair::default());
-            self.pairs.len() as u32 - 1
+            self.entries.push(Pair::default());
+            self.entries.len() as u32 - 1
         });
-        let entry = &mut self.pairs[index as usize];
+        let entry = &mut self.entries[index as usize];
         entry.count += count;
         if entry.words.last() != Some(&word) {
             entry.words.push(word);
@@ -160,26 +160,26 @@ impl Pairs {
 
     fn remove(&mut self, pair: (u32, u32), count: u64) {
         if let Some(index) = self.index.get(&pair) {
-            let entry = &mut self.pairs[*index as usize];
+            let entry = &mut self.entries[*index as usize];
             entry.count = entry.count.saturating_sub(count);
         }
     }
 
     fn count(&self, pair: (u32, u32)) -> u64 {
-        self.index.get(&pair).map_or(0, |index| self.pairs[*index as usize].count)
+        self.index.get(&pair).map_or(0, |index| self.entries[*index as usize].count)
     }
 
     /// The words of a pair that is about to be merged away.
     fn take_words(&mut self, pair: (u32, u32)) -> Vec<u32> {
         let Some(index) = self.index.get(&pair) else { return Vec::new() };
-        let entry = &mut self.pairs[*index as usize];
+        let entry = &mut self.entries[*index as usize];
         entry.count = 0;
         std::mem::take(&mut entry.words)
     }
 
     fn drain_new(&mut self, heap: &mut BinaryHeap<(u64, Reverse<(u32, u32)>)>) {
         for pair in std::mem::take(&mut self.new) {
-            let entry = &mut self.pairs[self.index[&pair] as usize];
+            let entry = &mut self.entries[self.index[&pair] as usize];
             entry.gained = false;
             heap.push((entry.count, Reverse(pair)));
         }
