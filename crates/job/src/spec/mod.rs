@@ -11,13 +11,14 @@ mod train_check;
 use orchestrator_core::units::ByteSize;
 pub use orchestrator_text::filters::FilterConfig;
 pub use orchestrator_text::minhash::DedupConfig;
+pub use orchestrator_text::pii::PiiConfig;
 pub use orchestrator_text::tokenizer::TokenizeConfig;
 use orchestrator_text::{ConfigError, Languages};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use export::{ExportConfig, ExportFormat};
-pub use pending::{CleanConfig, LanguageConfig, PiiConfig, QualityConfig};
+pub use pending::{CleanConfig, LanguageConfig, QualityConfig};
 pub use portion::Portion;
 pub use read::{Compression, Format, ReadConfig};
 pub use train::{
@@ -72,6 +73,10 @@ fn default_target_bytes() -> ByteSize {
 /// One entry of the pipeline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a job has a handful of stages; boxes would cost every reader more"
+)]
 pub enum Stage {
     /// Finds the inputs and turns their records into documents.
     Read(ReadConfig),

@@ -34,8 +34,6 @@ pending! {
     LanguageConfig { keep: Vec<String>, model: Option<String> }
     /// Quality.
     QualityConfig { keep: bool, fraction: Option<f64>, model: Option<String> }
-    /// Pii.
-    PiiConfig { keep: bool }
 }
 
 impl QualityConfig {
