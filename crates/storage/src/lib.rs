@@ -2,8 +2,11 @@
 
 pub mod documents;
 mod error;
+pub mod formats;
 pub mod manifest;
+pub mod split;
 pub mod store;
+pub mod tokens;
 
 pub use error::{Error, redact};
 pub use store::{Entry, OpenOptions, RelativePath, Store, Writer, Written};

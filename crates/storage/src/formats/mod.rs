@@ -1,0 +1,314 @@
+//! Readers of raw inputs. One file per format, one line each in [`FORMATS`].
+//!
+//! ```text
+//! bytes ──▶ decoder (gzip members, zstd frames) ──▶ scanner (lines, lengths, offsets) ──▶ format ──▶ RawRecord
+//! ```
+//!
+//! A bad record never ends a file: it becomes [`RawKind::Malformed`], and the reader goes on with the next record it can
+//! find. What it had to jump counts as one record. Only a failing store is an error.
+
+mod arc;
+mod decoder;
+mod files;
+mod http;
+mod jsonl;
+mod parquet;
+mod scanner;
+mod warc;
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::ops::Range;
+
+use orchestrator_core::Media;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use self::decoder::{Decoder, Fault};
+pub(crate) use self::scanner::Scanner;
+use crate::Error;
+
+/// The form of an input file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Web archive records.
+    Warc,
+    /// Common Crawl's extracted text: WARC `conversion` records.
+    Wet,
+    /// The older web archive.
+    Arc,
+    /// A JSON object per line.
+    Jsonl,
+    /// Columns; one is the text.
+    Parquet,
+    /// One plain text per file.
+    Text,
+    /// One Markdown document per file.
+    Markdown,
+    /// One HTML page per file.
+    Html,
+}
+
+/// How an input is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// One or many gzip members.
+    Gzip,
+    /// One or many zstd frames.
+    Zstd,
+}
+
+/// Every format, its name in the job file and the file names that are taken for it.
+pub const FORMATS: [(Format, &str, &[&str]); 8] = [
+    (Format::Warc, "warc", &["warc"]),
+    (Format::Wet, "wet", &["wet"]),
+    (Format::Arc, "arc", &["arc"]),
+    (Format::Jsonl, "jsonl", &["jsonl", "ndjson"]),
+    (Format::Parquet, "parquet", &["parquet"]),
+    (Format::Text, "text", &["txt", "text"]),
+    (Format::Markdown, "markdown", &["md", "markdown"]),
+    (Format::Html, "html", &["html", "htm", "xhtml"]),
+];
+
+/// Tells the format and compression of a file by its name.
+pub fn detect(path: &str) -> Option<(Format, Compression)> {
+    let (stem, compression) = detect_compression(path);
+    let (_, extension) = stem.rsplit_once('.')?;
+    FORMATS
+        .iter()
+        .find(|(_, _, extensions)| extensions.iter().any(|known| known.eq_ignore_ascii_case(extension)))
+        .map(|(format, _, _)| (*format, compression))
+}
+
+/// Tells the compression of a file by its name, and gives the name without that ending.
+pub fn detect_compression(path: &str) -> (&str, Compression) {
+    for (ending, compression) in [(".gz", Compression::Gzip), (".zst", Compression::Zstd)] {
+        if let Some(at) = path.len().checked_sub(ending.len())
+            && path.is_char_boundary(at)
+            && path[at..].eq_ignore_ascii_case(ending)
+        {
+            return (&path[..at], compression);
+        }
+    }
+    (path, Compression::None)
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = FORMATS.iter().find(|(format, _, _)| format == self).map_or("", |(_, name, _)| name);
+        f.write_str(name)
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "plain",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        })
+    }
+}
+
+/// How to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReaderOptions {
+    /// JSONL field or Parquet column that holds the text.
+    pub text_field: String,
+    /// Field of the URL.
+    pub url_field: String,
+    /// Fields of the date; the first that is there counts.
+    pub date_fields: Vec<String>,
+    /// Fields of the language code; the first that is there counts.
+    pub language_fields: Vec<String>,
+    /// A larger record is malformed.
+    pub max_record_bytes: u64,
+    /// A gzip member or zstd frame that grows more than this is malformed (once past 256 MiB).
+    pub max_ratio: u64,
+}
+
+impl Default for ReaderOptions {
+    fn default() -> Self {
+        Self {
+            text_field: "text".to_owned(),
+            url_field: "url".to_owned(),
+            date_fields: ["date", "timestamp", "created"].map(str::to_owned).to_vec(),
+            language_fields: ["lang", "language"].map(str::to_owned).to_vec(),
+            max_record_bytes: 64 << 20,
+            max_ratio: 1000,
+        }
+    }
+}
+
+/// One record of an input.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RawRecord {
+    /// Its number in the file, from 0.
+    pub ordinal: u64,
+    /// Where it lies: the offset of its gzip member (zstd frame, plain file) plus its place in what that decodes to.
+    /// Of Parquet: the row.
+    pub offset: u64,
+    /// Whether a reader can start at `offset` of the file.
+    pub enterable: bool,
+    /// What it is.
+    pub kind: RawKind,
+}
+
+/// What a record is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RawKind {
+    /// Something that can become a document.
+    Body(Box<Body>),
+    /// A record of a kind that is no document.
+    NotADocument {
+        /// Which kind, for example `warc type request`.
+        reason: String,
+    },
+    /// A record that cannot be read, or a gap.
+    Malformed {
+        /// What is wrong with it.
+        cause: String,
+        /// Decoded bytes passed by.
+        length: u64,
+    },
+}
+
+/// Bytes that can become a document, and what the source says of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Body {
+    /// The text, in `charset` or an unknown encoding.
+    pub bytes: Vec<u8>,
+    /// What kind of text.
+    pub media: Media,
+    /// The encoding that the source names.
+    pub charset: Option<String>,
+    /// Where it was fetched from.
+    pub url: Option<String>,
+    /// When.
+    pub date: Option<String>,
+    /// The language code that the source gives.
+    pub language: Option<String>,
+    /// Everything else.
+    pub metadata: Map<String, Value>,
+}
+
+/// Where a format's bytes come from.
+pub enum Input {
+    /// A stream, from a place where a record starts.
+    Stream(Box<dyn Read + Send>),
+    /// A file for seeking, as Parquet needs, and the row groups to read of it.
+    Seekable(File, Option<Range<u64>>),
+}
+
+/// Where a reader starts: what it cannot know from the bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Start {
+    /// Number of the first record.
+    pub ordinal: u64,
+    /// Offset of the first byte in its file.
+    pub offset: u64,
+}
+
+/// Records of one input, in order. An error is the store's and ends the iteration.
+pub type Records = Box<dyn Iterator<Item = Result<RawRecord, Error>> + Send>;
+
+/// Opens a reader. `name` is for error messages.
+pub fn open(
+    name: &str,
+    input: Input,
+    format: Format,
+    compression: Compression,
+    start: Start,
+    options: &ReaderOptions,
+) -> Result<Records, Error> {
+    if format == Format::Parquet {
+        return parquet::open(name, input, compression, start, options);
+    }
+    let stream: Box<dyn Read + Send> = match input {
+        Input::Stream(stream) => stream,
+        Input::Seekable(file, _) => Box::new(file),
+    };
+    let framed = frame(stream, format, compression, start, options, false);
+    Ok(Box::new(FramedRecords { name: name.to_owned(), framed, ended: false }))
+}
+
+/// A reader whose records can be told apart without being understood.
+pub(crate) trait Framed: Send {
+    /// The next record.
+    fn next_record(&mut self) -> Result<Option<RawRecord>, Fault>;
+    /// The bytes below.
+    fn scanner(&mut self) -> &mut Scanner;
+}
+
+/// Opens a framed reader. With `scan`, records are found and counted but not understood: bodies come as
+/// [`RawKind::NotADocument`].
+pub(crate) fn frame(
+    stream: Box<dyn Read + Send>,
+    format: Format,
+    compression: Compression,
+    start: Start,
+    options: &ReaderOptions,
+    scan: bool,
+) -> Box<dyn Framed> {
+    let decoder = Decoder::new(stream, compression, start.offset, options.max_ratio);
+    let scanner = Scanner::new(decoder, compression == Compression::None, start.offset);
+    match format {
+        Format::Warc | Format::Wet => Box::new(warc::Reader::new(scanner, start, options, scan)),
+        Format::Arc => Box::new(arc::Reader::new(scanner, start, options, scan)),
+        Format::Jsonl => Box::new(jsonl::Reader::new(scanner, start, options, scan)),
+        Format::Text | Format::Parquet => Box::new(files::Reader::new(scanner, start, options, Media::Plain)),
+        Format::Markdown => Box::new(files::Reader::new(scanner, start, options, Media::Markdown)),
+        Format::Html => Box::new(files::Reader::new(scanner, start, options, Media::Html)),
+    }
+}
+
+struct FramedRecords {
+    name: String,
+    framed: Box<dyn Framed>,
+    ended: bool,
+}
+
+impl Iterator for FramedRecords {
+    type Item = Result<RawRecord, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        match self.framed.next_record() {
+            Ok(Some(record)) => Some(Ok(record)),
+            Ok(None) => None,
+            Err(fault) => {
+                self.ended = true;
+                Some(Err(fault.into_error(&self.name)))
+            }
+        }
+    }
+}
+
+impl Fault {
+    /// The error that ends a file.
+    pub(crate) fn into_error(self, name: &str) -> Error {
+        match self {
+            Self::Damaged(detail) => Error::Corrupt { path: name.to_owned(), detail },
+            Self::Io(error) => Error::io(name, error),
+        }
+    }
+}
+
+/// Begins what stands for a gap in carved pieces; the cause follows, up to the end of the line.
+pub(crate) const GAP_MARK: &[u8] = b"\0gap: ";
+
+/// The cause in a gap's line, if it is one.
+pub(crate) fn gap_cause(line: &[u8]) -> Option<String> {
+    let cause = line.strip_prefix(GAP_MARK)?;
+    Some(String::from_utf8_lossy(cause.trim_ascii_end()).into_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+//! Parquet inputs of others: one column is the text, plain columns beside it become metadata.
+
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::ops::Range;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type,
+    UInt64Type,
+};
+use arrow_array::{Array, RecordBatch};
+use arrow_schema::DataType;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+use serde_json::{Map, Value};
+
+use super::{Compression, Input, RawKind, RawRecord, ReaderOptions, Records, Start, jsonl};
+use crate::Error;
+
+/// Rows decoded at once.
+const BATCH_ROWS: usize = 256;
+
+pub(super) fn open(
+    name: &str,
+    input: Input,
+    compression: Compression,
+    start: Start,
+    options: &ReaderOptions,
+) -> Result<Records, Error> {
+    let corrupt = |detail: String| Error::Corrupt { path: name.to_owned(), detail };
+    if compression != Compression::None {
+        return Err(corrupt("Parquet compresses inside: expected a file without .gz or .zst".to_owned()));
+    }
+    let (file, groups) = match input {
+        Input::Seekable(file, groups) => (file, groups),
+        Input::Stream(mut stream) => {
+            let mut spool = tempfile::tempfile().map_err(|error| Error::io(name, error))?;
+            std::io::copy(&mut stream, &mut spool)
+                .and_then(|_| spool.flush())
+                .and_then(|()| spool.rewind())
+                .map_err(|error| Error::io(name, error))?;
+            (spool, None)
+        }
+    };
+    let options_arrow = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let metadata = match ArrowReaderMetadata::load(&file, options_arrow) {
+        Ok(metadata) => metadata,
+        // A file without a readable footer is one gap.
+        Err(error) => {
+            let kind = RawKind::Malformed { cause: format!("no Parquet file: {error}"), length: 0 };
+            let gap = RawRecord { ordinal: start.ordinal, offset: start.ordinal, enterable: true, kind };
+            return Ok(Box::new(std::iter::once(Ok(gap))));
+        }
+    };
+    if metadata.schema().field_with_name(&options.text_field).is_err() {
+        let names: Vec<_> =
+            metadata.schema().fields().iter().take(20).map(|field| format!("`{}`", field.name())).collect();
+        let detail = format!("expected a column `{}`, found {}", options.text_field, names.join(", "));
+        return Err(corrupt(detail));
+    }
+    let count = metadata.metadata().num_row_groups();
+    let groups = groups.unwrap_or(0..count as u64);
+    let groups = groups.start as usize..(groups.end as usize).min(count);
+    let first_row = rows_before(&metadata, groups.start);
+    Ok(Box::new(Reader {
+        name: name.to_owned(),
+        file,
+        metadata,
+        groups,
+        options: options.clone(),
+        current: None,
+        batch: None,
+        next_row: first_row,
+        group_end: first_row,
+    }))
+}
+
+/// Rows in the groups before `group`.
+pub(crate) fn rows_before(metadata: &ArrowReaderMetadata, group: usize) -> u64 {
+    let groups = metadata.metadata().row_groups();
+    groups[..group.min(groups.len())].iter().map(|group| group.num_rows().max(0) as u64).sum()
+}
+
+struct Reader {
+    name: String,
+    file: File,
+    metadata: ArrowReaderMetadata,
+    groups: Range<usize>,
+    options: ReaderOptions,
+    current: Option<ParquetRecordBatchReader>,
+    batch: Option<(RecordBatch, usize)>,
+    next_row: u64,
+    group_end: u64,
+}
+
+impl Reader {
+    /// Opens the next row group. `None` when there is none.
+    fn next_group(&mut self) -> Option<Result<(), String>> {
+        let group = self.groups.next()?;
+        self.next_row = self.group_end;
+        self.group_end += self.metadata.metadata().row_group(group).num_rows().max(0) as u64;
+        let schema = self.metadata.schema();
+        let names = schema
+            .fields()
+            .iter()
+            .filter(|field| is_plain(field.data_type()) || *field.name() == self.options.text_field)
+            .map(|field| field.name().as_str());
+        let mask = ProjectionMask::columns(self.metadata.parquet_schema(), names);
+        let file = match self.file.try_clone() {
+            Ok(file) => file,
+            Err(error) => return Some(Err(error.to_string())),
+        };
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
+            .with_row_groups(vec![group])
+            .with_projection(mask)
+            .with_batch_size(BATCH_ROWS)
+            .build();
+        Some(reader.map(|reader| self.current = Some(reader)).map_err(|error| error.to_string()))
+    }
+
+    fn record(&mut self, kind: RawKind) -> RawRecord {
+        let ordinal = self.next_row;
+        self.next_row += 1;
+        RawRecord { ordinal, offset: ordinal, enterable: false, kind }
+    }
+
+    /// The rest of the row group is a gap.
+    fn gap(&mut self, cause: &str) -> RawRecord {
+        (self.current, self.batch) = (None, None);
+        let kind = RawKind::Malformed { cause: format!("corrupt row group: {cause}"), length: 0 };
+        self.record(kind)
+    }
+}
+
+impl Iterator for Reader {
+    type Item = Result<RawRecord, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some((batch, row)) = self.batch.take()
+                && row < batch.num_rows()
+            {
+                let kind = understand(&batch, row, &self.options);
+                self.batch = Some((batch, row + 1));
+                return Some(Ok(self.record(kind)));
+            }
+            match self.current.as_mut().and_then(Iterator::next) {
+                Some(Ok(batch)) => self.batch = Some((batch, 0)),
+                Some(Err(error)) => return Some(Ok(self.gap(&error.to_string()))),
+                None => match self.next_group()? {
+                    Ok(()) => tracing::trace!(file = self.name, "opened a row group"),
+                    Err(error) => return Some(Ok(self.gap(&error))),
+                },
+            }
+        }
+    }
+}
+
+fn understand(batch: &RecordBatch, row: usize, options: &ReaderOptions) -> RawKind {
+    let mut fields = Map::new();
+    let schema = batch.schema();
+    for (field, column) in schema.fields().iter().zip(batch.columns()) {
+        if let Some(value) = value(column.as_ref(), row) {
+            fields.insert(field.name().clone(), value);
+        }
+    }
+    match jsonl::body(fields, options) {
+        Ok(body) if body.bytes.len() as u64 > options.max_record_bytes => RawKind::Malformed {
+            cause: format!("larger than the {} bytes that a record may have", options.max_record_bytes),
+            length: body.bytes.len() as u64,
+        },
+        Ok(body) => RawKind::Body(Box::new(body)),
+        Err(cause) => RawKind::Malformed { cause, length: 0 },
+    }
+}
+
+fn is_plain(kind: &DataType) -> bool {
+    kind.is_integer()
+        || matches!(kind, DataType::Float32 | DataType::Float64 | DataType::Boolean)
+        || matches!(kind, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+fn value(column: &dyn Array, row: usize) -> Option<Value> {
+    if column.is_null(row) {
+        return None;
+    }
+    Some(match column.data_type() {
+        DataType::Utf8 => column.as_string::<i32>().value(row).into(),
+        DataType::LargeUtf8 => column.as_string::<i64>().value(row).into(),
+        DataType::Utf8View => column.as_string_view().value(row).into(),
+        DataType::Boolean => column.as_boolean().value(row).into(),
+        DataType::Int8 => column.as_primitive::<Int8Type>().value(row).into(),
+        DataType::Int16 => column.as_primitive::<Int16Type>().value(row).into(),
+        DataType::Int32 => column.as_primitive::<Int32Type>().value(row).into(),
+        DataType::Int64 => column.as_primitive::<Int64Type>().value(row).into(),
+        DataType::UInt8 => column.as_primitive::<UInt8Type>().value(row).into(),
+        DataType::UInt16 => column.as_primitive::<UInt16Type>().value(row).into(),
+        DataType::UInt32 => column.as_primitive::<UInt32Type>().value(row).into(),
+        DataType::UInt64 => column.as_primitive::<UInt64Type>().value(row).into(),
+        DataType::Float32 => column.as_primitive::<Float32Type>().value(row).into(),
+        DataType::Float64 => column.as_primitive::<Float64Type>().value(row).into(),
+        _ => return None,
+    })
+}

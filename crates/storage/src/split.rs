@@ -1,0 +1,190 @@
+//! Cutting big inputs, so that one file can feed several tasks.
+//!
+//! ```text
+//! plain JSONL, plain WARC, ARC ─▶ byte ranges that begin with a record
+//! many-member gzip, many-frame zstd ─▶ byte ranges that begin with a member and with a record
+//! Parquet ─▶ ranges of row groups
+//! one-member gzip, one-frame zstd ─▶ cannot be entered: carved into pieces of our own
+//! ```
+//!
+//! Cuts follow the target size alone, never the number of workers.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::ops::Range;
+
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+
+use crate::Error;
+use crate::formats::{self, Compression, Format, Framed, GAP_MARK, RawKind, ReaderOptions, Start};
+
+/// The most that the headers of a record can take.
+const HEADER_BYTES: usize = 65 << 20;
+
+/// A piece of an input that a reader can start at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Bytes of the file as it lies there; of Parquet, row groups.
+    pub range: Range<u64>,
+    /// Number of the first record in it.
+    pub first_record: u64,
+}
+
+/// Finds pieces of about `target_bytes` (of the file as it lies there), reading `stream` through once. The last ends at
+/// `file_bytes`. One piece alone means that the file is small, or cannot be entered: then see [`carve`].
+pub fn index(
+    name: &str,
+    stream: Box<dyn Read + Send>,
+    file_bytes: u64,
+    format: Format,
+    compression: Compression,
+    options: &ReaderOptions,
+    target_bytes: u64,
+) -> Result<Vec<Piece>, Error> {
+    let mut reader = formats::frame(stream, format, compression, Start::default(), options, true);
+    let mut pieces = Vec::new();
+    let (mut from, mut first_record) = (0, 0);
+    while let Some(record) = reader.next_record().map_err(|fault| fault.into_error(name))? {
+        // A gap may be told from other bytes when entered directly, so no piece begins with one.
+        let whole = !matches!(record.kind, RawKind::Malformed { .. });
+        if record.enterable && whole && record.offset - from >= target_bytes.max(1) {
+            pieces.push(Piece { range: from..record.offset, first_record });
+            (from, first_record) = (record.offset, record.ordinal);
+        }
+    }
+    pieces.push(Piece { range: from..file_bytes.max(from), first_record });
+    Ok(pieces)
+}
+
+/// Groups the row groups of a Parquet file into pieces of about `target_bytes`. Only the footer is read. A file without a
+/// readable footer is one piece, whose reader will say what is wrong.
+pub fn index_parquet(file: &File, target_bytes: u64) -> Vec<Piece> {
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let Ok(metadata) = ArrowReaderMetadata::load(file, options) else {
+        return vec![Piece { range: 0..u64::MAX, first_record: 0 }];
+    };
+    let groups = metadata.metadata().row_groups();
+    let mut pieces = Vec::new();
+    let (mut from, mut first_record, mut row, mut bytes) = (0, 0, 0, 0);
+    for (group, of_group) in groups.iter().enumerate() {
+        if bytes >= target_bytes.max(1) {
+            pieces.push(Piece { range: from..group as u64, first_record });
+            (from, first_record, bytes) = (group as u64, row, 0);
+        }
+        row += of_group.num_rows().max(0) as u64;
+        bytes += of_group.compressed_size().max(0) as u64;
+    }
+    pieces.push(Piece { range: from..groups.len() as u64, first_record });
+    pieces
+}
+
+/// A carved piece that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carved<T> {
+    /// What the caller's `finish` gave.
+    pub file: T,
+    /// Number of the first record in it.
+    pub first_record: u64,
+    /// Offset of its first byte in the decompressed input: [`Start::offset`] of its reader.
+    pub offset: u64,
+    /// Records in it.
+    pub records: u64,
+}
+
+/// What [`carve`] reads and how.
+#[derive(Clone, Copy, Debug)]
+pub struct CarveInput<'a> {
+    /// For error messages.
+    pub name: &'a str,
+    /// The file's format, which its pieces keep.
+    pub format: Format,
+    /// The file's compression; pieces are always one zstd frame.
+    pub compression: Compression,
+    /// Bounds of records.
+    pub options: &'a ReaderOptions,
+    /// Aim for pieces of so many bytes before compression.
+    pub target_bytes: u64,
+}
+
+/// Reads a file through and writes its records to pieces of zstd: `create(n)` opens the sink of piece `n`, `finish` closes
+/// it. Reading the pieces in order gives the records of the file, gaps included.
+pub fn carve<W: Write, T>(
+    input: CarveInput<'_>,
+    stream: Box<dyn Read + Send>,
+    mut create: impl FnMut(u64) -> Result<W, Error>,
+    mut finish: impl FnMut(W) -> Result<T, Error>,
+) -> Result<Vec<Carved<T>>, Error> {
+    let CarveInput { name, format, compression, options, target_bytes } = input;
+    let mut reader = formats::frame(stream, format, compression, Start::default(), options, true);
+    // Headers of a record are bounded by their readers; beyond this only a malformed record can go.
+    reader.scanner().tap(options.max_record_bytes as usize + HEADER_BYTES);
+    let mut pieces = Vec::new();
+    let mut open: Option<OpenPiece<W>> = None;
+    while let Some(record) = reader.next_record().map_err(|fault| fault.into_error(name))? {
+        let (mut bytes, begins) = taken(reader.as_mut(), &record.kind);
+        let mut piece = if let Some(piece) = open.take() {
+            piece
+        } else {
+            bytes.drain(..begins); // blank lines before the first record: the piece's offset is the record's
+            OpenPiece::new(name, create(pieces.len() as u64)?, record.ordinal, record.offset)?
+        };
+        piece.encoder.write_all(&bytes).map_err(|error| Error::io(name, error))?;
+        piece.records += 1;
+        piece.bytes += bytes.len() as u64;
+        // After a gap offsets in the piece would be wrong: its bytes are not the file's.
+        let gap = matches!(record.kind, RawKind::Malformed { .. });
+        if piece.bytes >= target_bytes || gap {
+            pieces.push(piece.close(name, &mut finish)?);
+        } else {
+            open = Some(piece);
+        }
+    }
+    if let Some(piece) = open {
+        pieces.push(piece.close(name, &mut finish)?);
+    }
+    Ok(pieces)
+}
+
+/// The bytes of the record just read and where it begins in them, or a line that stands for it where its own bytes would not read as one gap again.
+fn taken(reader: &mut dyn Framed, kind: &RawKind) -> (Vec<u8>, usize) {
+    let (mut bytes, begins) = reader.scanner().take_tap();
+    match kind {
+        RawKind::Malformed { cause, .. } => {
+            bytes.truncate(begins);
+            bytes.extend_from_slice(GAP_MARK);
+            bytes.extend(cause.bytes().map(|byte| if byte == b'\n' { b' ' } else { byte }));
+            bytes.push(b'\n');
+            (bytes, begins)
+        }
+        RawKind::Body(_) | RawKind::NotADocument { .. } => (bytes, begins),
+    }
+}
+
+struct OpenPiece<W: Write> {
+    encoder: zstd::stream::write::Encoder<'static, W>,
+    first_record: u64,
+    offset: u64,
+    records: u64,
+    bytes: u64,
+}
+
+impl<W: Write> OpenPiece<W> {
+    fn new(name: &str, sink: W, first_record: u64, offset: u64) -> Result<Self, Error> {
+        // Level 1: a piece is read once and thrown away.
+        let encoder = zstd::stream::write::Encoder::new(sink, 1).map_err(|error| Error::io(name, error))?;
+        Ok(Self { encoder, first_record, offset, records: 0, bytes: 0 })
+    }
+
+    fn close<T>(
+        self,
+        name: &str,
+        finish: &mut impl FnMut(W) -> Result<T, Error>,
+    ) -> Result<Carved<T>, Error> {
+        let sink = self.encoder.finish().map_err(|error| Error::io(name, error))?;
+        let (first_record, offset, records) = (self.first_record, self.offset, self.records);
+        Ok(Carved { file: finish(sink)?, first_record, offset, records })
+    }
+}
+
+#[cfg(test)]
+mod tests;
