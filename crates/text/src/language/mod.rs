@@ -1,1 +1,149 @@
-//! Language identification.
+//! Which language a document is in: by a fastText model, or by the detector that is built in.
+
+mod codes;
+mod sample;
+#[cfg(test)]
+mod tests;
+
+use orchestrator_core::{Decision, Document, Note};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::fasttext::{self, Model, Scratch};
+use crate::step::{ConfigError, Languages, Step, applies};
+
+pub use codes::short_code;
+use sample::sample;
+
+/// What the built-in detector looks at of a text, in bytes: longer texts are sampled at even distances.
+const BUILT_IN_BYTES: usize = 4096;
+/// What a model looks at; fastText reads whole documents, and so do we up to a bound.
+const MODEL_BYTES: usize = 1 << 20;
+/// Default threshold with a model: FineWeb's.
+const MODEL_THRESHOLD: f64 = 0.65;
+/// Default threshold of the built-in detector, whose confidence is near 1 wherever two languages are told apart.
+const BUILT_IN_THRESHOLD: f64 = 0.5;
+
+/// Determines each document's language, and drops those in languages that are not kept.
+///
+/// Sets `language` (ISO 639-1, else 639-3) and `language_score`. Drop rules: `language`, with the code, for a
+/// language not in `keep`; `language_score`, with the score, for one at or under `threshold`.
+///
+/// Without a `model` a detector for 69 languages is used that needs no file. It looks at 4 KiB of a text; its score is
+/// how far the best language's trigrams and alphabet lie before the second's (1: nothing else is near), which is no
+/// probability, so its default threshold is another.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LanguageConfig {
+    /// Codes of the languages that go on. Empty: all go on, only labelled, whatever their score.
+    pub keep: Vec<String>,
+    /// A supervised fastText model whose labels are language codes, for example `lid.176.ftz`.
+    pub model: Option<String>,
+    /// Scores must be strictly greater. Default: 0.65 with a model, 0.5 with the built-in detector.
+    pub threshold: Option<f64>,
+    /// Judge only documents that already carry one of these languages.
+    pub languages: Languages,
+}
+
+impl LanguageConfig {
+    /// Checks codes and threshold.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        for code in &self.keep {
+            let is_code = (2..=3).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_lowercase());
+            if !is_code {
+                let message = format!("`{code}` is no language: expected an ISO 639-1 code, else ISO 639-3");
+                return Err(ConfigError::new("keep", message));
+            }
+            if short_code(code) != code {
+                let message = format!("`{code}` has a shorter code: expected `{}`", short_code(code));
+                return Err(ConfigError::new("keep", message));
+            }
+        }
+        match self.threshold {
+            Some(threshold) if !(0.0..1.0).contains(&threshold) => Err(ConfigError::new(
+                "threshold",
+                format!("{threshold} is out of range: expected 0 to below 1"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The threshold in force.
+    pub fn threshold(&self) -> f64 {
+        let default = if self.model.is_some() { MODEL_THRESHOLD } else { BUILT_IN_THRESHOLD };
+        self.threshold.unwrap_or(default)
+    }
+}
+
+/// Why the step cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LanguageError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The model cannot be read.
+    #[error("`model`: {0}")]
+    Model(#[from] fasttext::Error),
+    /// The configuration names a model and nobody read it.
+    #[error("`model` is named: expected its bytes")]
+    MissingModel,
+}
+
+/// The `language` stage.
+pub struct LanguageStep {
+    config: LanguageConfig,
+    threshold: f64,
+    model: Option<Model>,
+    scratch: Scratch,
+}
+
+impl LanguageStep {
+    /// Builds the stage; `model` is the content of the file that the configuration names.
+    pub fn new(config: &LanguageConfig, model: Option<&[u8]>) -> Result<Self, LanguageError> {
+        config.validate()?;
+        let model = match (&config.model, model) {
+            (Some(_), Some(bytes)) => Some(Model::read(bytes)?),
+            (Some(_), None) => return Err(LanguageError::MissingModel),
+            (None, _) => None,
+        };
+        Ok(Self { config: config.clone(), threshold: config.threshold(), model, scratch: Scratch::default() })
+    }
+
+    /// The language of a text and the score; none where nothing can be said (no letters, say).
+    pub fn detect(&mut self, text: &str) -> Option<(String, f32)> {
+        match &self.model {
+            Some(model) => {
+                let text = &text[..text.floor_char_boundary(MODEL_BYTES)];
+                let (label, score) = model.predict(text, 1, &mut self.scratch).into_iter().next()?;
+                let label = label.strip_prefix("__label__").unwrap_or(label);
+                Some((short_code(label).to_owned(), score.clamp(0.0, 1.0)))
+            }
+            None => {
+                let info = whatlang::detect(&sample(text, BUILT_IN_BYTES))?;
+                Some((short_code(info.lang().code()).to_owned(), info.confidence().clamp(0.0, 1.0) as f32))
+            }
+        }
+    }
+}
+
+impl Step for LanguageStep {
+    fn apply(&mut self, document: &mut Document, _notes: &mut Vec<Note>) -> Decision {
+        if !applies(&self.config.languages, None, document) {
+            return Decision::Keep;
+        }
+        let (language, score) = match self.detect(&document.text) {
+            Some((language, score)) => (Some(language), score),
+            None => (None, 0.0),
+        };
+        let decision = match &language {
+            _ if self.config.keep.is_empty() => Decision::Keep,
+            Some(code) if !self.config.keep.contains(code) => Decision::drop("language", code),
+            None => Decision::drop("language", "und"),
+            Some(_) if f64::from(score) <= self.threshold => Decision::drop("language_score", score),
+            Some(_) => Decision::Keep,
+        };
+        document.language = language;
+        document.language_score = Some(score);
+        decision
+    }
+}
