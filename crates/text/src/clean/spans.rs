@@ -47,9 +47,8 @@ pub(super) fn find(text: &str, media: Media, config: &CleanConfig) -> Vec<Remove
     if media == Media::Markdown && config.markdown == Markdown::Strip {
         markdown(text, &mut found);
     }
-    if config.gutenberg && memchr::memmem::find(text.as_bytes(), b"Gutenberg").is_some()
-        || config.gutenberg && memchr::memmem::find(text.as_bytes(), b"GUTENBERG").is_some()
-    {
+    let names_it = |name: &str| memchr::memmem::find(text.as_bytes(), name.as_bytes()).is_some();
+    if config.gutenberg && names_it("GUTENBERG") {
         let start = GUTENBERG_START.find(text).map_or(0, |start| start.end());
         if start > 0 {
             found.push(("gutenberg", 0..start));
@@ -95,7 +94,7 @@ pub(super) fn remove(text: &str, spans: &[Removed]) -> String {
 
 fn markdown(text: &str, found: &mut Vec<Removed>) {
     let mut start = 0;
-    for code in fences(text).into_iter().chain([text.len()..text.len()]) {
+    for code in fences(text).into_iter().chain(std::iter::once(text.len()..text.len())) {
         let prose = &text[start..code.start];
         let mut add = |rule, span: Range<usize>| found.push((rule, start + span.start..start + span.end));
         COMMENT.find_iter(prose).for_each(|comment| add("html_comment", comment.range()));

@@ -107,7 +107,7 @@ proptest! {
     fn cleaning_twice_is_cleaning_once(text in "(?s).{0,80}", pick in 0usize..3) {
         let whitespace = [Whitespace::Keep, Whitespace::Lines, Whitespace::Collapse][pick];
         for unicode in [UnicodeForm::Nfc, UnicodeForm::Nfkc] {
-            let config = CleanConfig { whitespace, unicode, ..CleanConfig::default() };
+            let config = CleanConfig { unicode, whitespace, ..CleanConfig::default() };
             let once = clean(&config, Media::Plain, &text).1;
             prop_assert_eq!(&clean(&config, Media::Plain, &once).1, &once);
         }

@@ -117,7 +117,7 @@ impl Dictionary {
     pub(super) fn line(&self, text: &str, rows: &mut Vec<u32>, hashes: &mut Vec<i32>, word: &mut Vec<u8>) {
         rows.clear();
         hashes.clear();
-        let tokens = text.as_bytes().split(is_separator).filter(|token| !token.is_empty());
+        let tokens = text.as_bytes().split(|&byte| is_separator(byte)).filter(|token| !token.is_empty());
         for token in tokens.chain([END_OF_SENTENCE]) {
             let id = self.ids.get(token).copied();
             if id.is_some() || !token.starts_with(LABEL_PREFIX.as_bytes()) {
@@ -200,7 +200,7 @@ impl Dictionary {
 }
 
 /// What C++ splits words at.
-pub(super) fn is_separator(byte: &u8) -> bool {
+pub(super) fn is_separator(byte: u8) -> bool {
     matches!(byte, b' ' | b'\n' | b'\r' | b'\t' | 0x0b | 0x0c | 0)
 }
 

@@ -55,7 +55,9 @@ impl Loss {
             Self::Softmax => {
                 found.extend((0..labels).map(|label| (output.dot_row(label, hidden), label as u32)));
                 softmax(found);
-                found.iter_mut().for_each(|(score, _)| *score = guarded_log(*score));
+                for (score, _) in found.iter_mut() {
+                    *score = guarded_log(*score);
+                }
             }
             Self::Binary => found.extend((0..labels).map(|label| {
                 let score = table_sigmoid(output.dot_row(label, hidden));

@@ -92,7 +92,7 @@ impl TrainConfig {
         check((1..=i32::MAX as u32).contains(&self.bucket), "bucket", "1 to 2147483647")?;
         check(self.max_chars <= 16 && self.min_chars <= self.max_chars, "max_chars", "min_chars to 16")?;
         check((1..=10_000).contains(&self.epochs), "epochs", "1 to 10000")?;
-        check(self.min_count <= i32::MAX as u32, "min_count", "at most 2147483647")?;
+        check(i32::try_from(self.min_count).is_ok(), "min_count", "at most 2147483647")?;
         check(self.learning_rate.is_finite() && self.learning_rate > 0.0, "learning_rate", "above 0")
     }
 }
@@ -154,12 +154,12 @@ fn dictionary(examples: &[(&str, &str)], config: &TrainConfig) -> Result<Diction
     for (label, text) in examples {
         let is_label = label.len() > LABEL_PREFIX.len()
             && label.starts_with(LABEL_PREFIX)
-            && !label.as_bytes().iter().any(is_separator);
+            && !label.bytes().any(is_separator);
         if !is_label {
             return Err(TrainError::BadLabel((*label).to_owned()));
         }
         labels.add(label.as_bytes());
-        let line = text.as_bytes().split(is_separator).filter(|token| !token.is_empty());
+        let line = text.as_bytes().split(|&byte| is_separator(byte)).filter(|token| !token.is_empty());
         for token in line.chain([END_OF_SENTENCE]) {
             if !token.starts_with(LABEL_PREFIX.as_bytes()) {
                 words.add(token);

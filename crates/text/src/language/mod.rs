@@ -16,7 +16,7 @@ pub use codes::short_code;
 use sample::sample;
 
 /// What the built-in detector looks at of a text, in bytes: longer texts are sampled at even distances.
-const BUILT_IN_BYTES: usize = 4096;
+const BUILT_IN_BYTES: usize = 1024;
 /// What a model looks at; fastText reads whole documents, and so do we up to a bound.
 const MODEL_BYTES: usize = 1 << 20;
 /// Default threshold with a model: FineWeb's.
@@ -29,7 +29,7 @@ const BUILT_IN_THRESHOLD: f64 = 0.5;
 /// Sets `language` (ISO 639-1, else 639-3) and `language_score`. Drop rules: `language`, with the code, for a
 /// language not in `keep`; `language_score`, with the score, for one at or under `threshold`.
 ///
-/// Without a `model` a detector for 69 languages is used that needs no file. It looks at 4 KiB of a text; its score is
+/// Without a `model` a detector for 69 languages is used that needs no file. It looks at 1 KiB of a text; its score is
 /// how far the best language's trigrams and alphabet lie before the second's (1: nothing else is near), which is no
 /// probability, so its default threshold is another.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -111,18 +111,14 @@ impl LanguageStep {
 
     /// The language of a text and the score; none where nothing can be said (no letters, say).
     pub fn detect(&mut self, text: &str) -> Option<(String, f32)> {
-        match &self.model {
-            Some(model) => {
-                let text = &text[..text.floor_char_boundary(MODEL_BYTES)];
-                let (label, score) = model.predict(text, 1, &mut self.scratch).into_iter().next()?;
-                let label = label.strip_prefix("__label__").unwrap_or(label);
-                Some((short_code(label).to_owned(), score.clamp(0.0, 1.0)))
-            }
-            None => {
-                let info = whatlang::detect(&sample(text, BUILT_IN_BYTES))?;
-                Some((short_code(info.lang().code()).to_owned(), info.confidence().clamp(0.0, 1.0) as f32))
-            }
+        if let Some(model) = &self.model {
+            let text = &text[..text.floor_char_boundary(MODEL_BYTES)];
+            let (label, score) = model.predict(text, 1, &mut self.scratch).into_iter().next()?;
+            let label = label.strip_prefix("__label__").unwrap_or(label);
+            return Some((short_code(label).to_owned(), score.clamp(0.0, 1.0)));
         }
+        let info = whatlang::detect(&sample(text, BUILT_IN_BYTES))?;
+        Some((short_code(info.lang().code()).to_owned(), info.confidence().clamp(0.0, 1.0) as f32))
     }
 }
 
