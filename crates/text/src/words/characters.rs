@@ -70,7 +70,8 @@ pub(crate) const ASCII_PUNCTUATION: [bool; 128] = {
     let mut table = [false; 128];
     let mut byte = 0;
     while byte < 127 {
-        table[byte as usize] = !(byte as u8).is_ascii_alphanumeric() && !matches!(byte as u8, b'\t' | b'\n' | b' ');
+        table[byte as usize] =
+            !(byte as u8).is_ascii_alphanumeric() && !matches!(byte as u8, b'\t' | b'\n' | b' ');
         byte += 1;
     }
     table[127] = true;
@@ -164,11 +165,19 @@ fn is_cased_script(c: char) -> bool {
 }
 
 pub(super) fn is_lower(c: char) -> bool {
-    if c.is_ascii() { c.is_ascii_lowercase() } else { is_uncased(c) || (is_cased_script(c) && c.is_lowercase()) }
+    if c.is_ascii() {
+        c.is_ascii_lowercase()
+    } else {
+        is_uncased(c) || (is_cased_script(c) && c.is_lowercase())
+    }
 }
 
 pub(super) fn is_upper(c: char) -> bool {
-    if c.is_ascii() { c.is_ascii_uppercase() } else { is_uncased(c) || (is_cased_script(c) && c.is_uppercase()) }
+    if c.is_ascii() {
+        c.is_ascii_uppercase()
+    } else {
+        is_uncased(c) || (is_cased_script(c) && c.is_uppercase())
+    }
 }
 
 pub(super) fn is_letter(c: char) -> bool {

@@ -17,13 +17,113 @@ use super::url::is_url;
 
 /// Units that are cut off a number. Every one that ends in another is listed before it.
 const UNITS: &[&str] = &[
-    "km²", "km³", "km", "dm²", "dm³", "dm", "cm²", "cm³", "cm", "mm²", "mm³", "mm", "m²", "m³", "nm", "ha", "µm",
-    "yd", "in", "ft", "kg", "mg", "µg", "lb", "oz", "m/s", "km/h", "kmh", "mph", "hPa", "Pa", "mbar", "mb", "MB",
-    "kb", "KB", "gb", "GB", "tb", "TB", "m", "g", "t", "T", "G", "M", "K", "%", "км²", "км³", "км", "дм²", "дм³",
-    "дм", "см²", "см³", "см", "мм²", "мм³", "мм", "нм", "м²", "м³", "м/с", "км/ч", "м", "кг", "мг", "г", "кПа",
-    "Па", "мбар", "Кб", "КБ", "кб", "Мб", "МБ", "мб", "Гб", "ГБ", "гб", "Тб", "ТБ", "тбكم", "كم²", "كم³", "كم", "م²",
-    "م³", "سم²", "سم³", "سم", "مم²", "مم³", "مم", "م", "غرام", "جرام", "جم", "كغ", "ملغ", "كوب", "اكواب",
+    "km²",
+    "km³",
+    "km",
+    "dm²",
+    "dm³",
+    "dm",
+    "cm²",
+    "cm³",
+    "cm",
+    "mm²",
+    "mm³",
+    "mm",
+    "m²",
+    "m³",
+    "nm",
+    "ha",
+    "µm",
+    "yd",
+    "in",
+    "ft",
+    "kg",
+    "mg",
+    "µg",
+    "lb",
+    "oz",
+    "m/s",
+    "km/h",
+    "kmh",
+    "mph",
+    "hPa",
+    "Pa",
+    "mbar",
+    "mb",
+    "MB",
+    "kb",
+    "KB",
+    "gb",
+    "GB",
+    "tb",
+    "TB",
+    "m",
+    "g",
+    "t",
+    "T",
+    "G",
+    "M",
+    "K",
+    "%",
+    "км²",
+    "км³",
+    "км",
+    "дм²",
+    "дм³",
+    "дм",
+    "см²",
+    "см³",
+    "см",
+    "мм²",
+    "мм³",
+    "мм",
+    "нм",
+    "м²",
+    "м³",
+    "м/с",
+    "км/ч",
+    "м",
+    "кг",
+    "мг",
+    "г",
+    "кПа",
+    "Па",
+    "мбар",
+    "Кб",
+    "КБ",
+    "кб",
+    "Мб",
+    "МБ",
+    "мб",
+    "Гб",
+    "ГБ",
+    "гб",
+    "Тб",
+    "ТБ",
+    "тбكم",
+    "كم²",
+    "كم³",
+    "كم",
+    "م²",
+    "م³",
+    "سم²",
+    "سم³",
+    "سم",
+    "مم²",
+    "مم³",
+    "مم",
+    "م",
+    "غرام",
+    "جرام",
+    "جم",
+    "كغ",
+    "ملغ",
+    "كوب",
+    "اكواب",
 ];
+
+/// Bytes of the longest of them.
+const LONGEST_UNIT: usize = 16;
 
 /// Appends the words of `text`.
 pub(super) fn split_into(text: &str, words: &mut Vec<Span>) {
@@ -192,7 +292,8 @@ fn suffix_length(chunk: &str) -> usize {
         return last.len_utf8();
     }
     // Whatever else is cut off stands right behind a digit.
-    let after_digit = |length: usize| chunk.len() > length && chunk.as_bytes()[chunk.len() - length - 1].is_ascii_digit();
+    let after_digit =
+        |length: usize| chunk.len() > length && chunk.as_bytes()[chunk.len() - length - 1].is_ascii_digit();
     if is_currency(last) {
         return ["US$", "C$", "A$"]
             .iter()
@@ -201,7 +302,8 @@ fn suffix_length(chunk: &str) -> usize {
             .or_else(|| after_digit(last.len_utf8()).then(|| last.len_utf8()))
             .unwrap_or(0);
     }
-    if !last.is_ascii_digit() && chunk.bytes().any(|byte| byte.is_ascii_digit()) {
+    if !last.is_ascii_digit() && chunk.bytes().rev().take(LONGEST_UNIT + 1).any(|byte| byte.is_ascii_digit())
+    {
         return UNITS
             .iter()
             .find(|unit| chunk.ends_with(**unit) && after_digit(unit.len()))
@@ -258,9 +360,7 @@ fn infix_length(before: Option<char>, c: char, rest: &str) -> usize {
     let next = after(c.len_utf8());
     let cuts = match c {
         '+' | '*' | '^' => before.is_ascii_digit() && next.is_some_and(|c| c.is_ascii_digit() || c == '-'),
-        '.' => {
-            (is_lower(before) || is_quote(before)) && next.is_some_and(|c| is_upper(c) || is_quote(c))
-        }
+        '.' => (is_lower(before) || is_quote(before)) && next.is_some_and(|c| is_upper(c) || is_quote(c)),
         ',' => is_letter(before) && next.is_some_and(is_letter),
         ':' | '<' | '>' | '=' | '/' => {
             (is_letter(before) || before.is_ascii_digit()) && next.is_some_and(is_letter)
@@ -308,11 +408,13 @@ fn join_exceptions(text: &str, chunk: Span, first: usize, suffixes: &mut Vec<Spa
         return;
     }
     found.sort_by_key(|&(from, to)| (std::cmp::Reverse(to - from), from));
+    let mut taken = vec![false; count - first];
     let mut chosen: Vec<(usize, usize)> = Vec::new();
     for (from, to) in found {
-        if chosen.iter().all(|&(start, end)| to < start || from > end) {
+        if !taken[from - first] && !taken[to - first] {
             chosen.push((from, to));
         }
+        taken[from - first..=to - first].fill(true);
     }
     chosen.sort_unstable();
     let old = words.split_off(first);

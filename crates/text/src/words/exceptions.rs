@@ -12,16 +12,10 @@ const CONTRACTIONS: &[(&str, &str)] = &[
     ("i you we they", "'ve ve"),
     ("you we they", "'re re"),
     ("he she it", "'s s"),
-    (
-        "who what when where why how there that this these those",
-        "'ll ll 'll+'ve ll+ve 'd d 'd+'ve d+ve",
-    ),
+    ("who what when where why how there that this these those", "'ll ll 'll+'ve ll+ve 'd d 'd+'ve d+ve"),
     ("who what when where why how there that this", "'s s"),
     ("who what when where why how there these those", "'re re 've ve"),
-    (
-        "ca could do does did had may might must need ought sha should wo would",
-        "n't nt n't+'ve nt+ve",
-    ),
+    ("ca could do does did had may might must need ought sha should wo would", "n't nt n't+'ve nt+ve"),
     ("could might must should would", "'ve ve"),
     ("ai are is was were have has dare", "n't nt"),
     ("not", "'ve ve"),
@@ -35,8 +29,8 @@ const CONTRACTIONS: &[(&str, &str)] = &[
 
 /// Contractions that are words of their own.
 const NOT_CONTRACTIONS: &[&str] = &[
-    "Ill", "ill", "Its", "its", "Hell", "hell", "Shell", "shell", "Shed", "shed", "were", "Were", "Well", "well",
-    "Whore", "whore",
+    "Ill", "ill", "Its", "its", "Hell", "hell", "Shell", "shell", "Shed", "shed", "were", "Were", "Well",
+    "well", "Whore", "whore",
 ];
 
 /// Words that keep an apostrophe or drop a final g, plain and with a capital, without and with the apostrophe.
@@ -119,8 +113,7 @@ fn capital(word: &str) -> String {
 }
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
-    let mut table =
-        Table { taken: Box::new([0; SLOTS / 64]), slots: vec![(0, Lengths::default()); SLOTS] };
+    let mut table = Table { taken: Box::new([0; SLOTS / 64]), slots: vec![(0, Lengths::default()); SLOTS] };
     for (stems, endings) in CONTRACTIONS {
         for stem in stems.split(' ') {
             for stem in [stem.to_owned(), capital(stem)] {

@@ -8,7 +8,8 @@ pub(super) fn is_url(chunk: &str) -> bool {
         return false;
     }
     let is_scheme = |scheme: &str| {
-        scheme.chars().count() >= 2 && scheme.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '+' | '-' | '.'))
+        scheme.chars().count() >= 2
+            && scheme.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '+' | '-' | '.'))
     };
     if let Some((scheme, rest)) = chunk.split_once("://")
         && is_scheme(scheme)
