@@ -1,0 +1,87 @@
+//! One coordinator per output: an object, taken by conditional put, names the one.
+
+use orchestrator_core::ErrorCode;
+use orchestrator_storage::{Error, RelativePath, Store};
+use serde::{Deserialize, Serialize};
+
+/// Where the object lies.
+const PATH: &str = ".orchestrator/owner.json";
+/// An owner object is small.
+const BYTES_MAX: u64 = 64 << 10;
+/// Tries against others that write at the same moment.
+const TRIES: u32 = 5;
+
+/// Who owns an output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Owner {
+    /// The coordinator's name, from its journal.
+    pub(crate) coordinator: String,
+    /// Its incarnation.
+    pub(crate) epoch: u64,
+}
+
+/// An output cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OwnerError {
+    /// Another coordinator has it.
+    #[error(
+        "`{output}` belongs to another coordinator (`{found}`): use that one or its state, another output, or, if it \
+         is gone for good, remove `{PATH}` from the output"
+    )]
+    Taken {
+        /// The output.
+        output: String,
+        /// Who has it.
+        found: String,
+    },
+    /// The store failed.
+    #[error("the owner of the output cannot be told: {0}")]
+    Storage(#[from] Error),
+}
+
+impl OwnerError {
+    pub(crate) fn code(&self) -> ErrorCode {
+        match self {
+            Self::Taken { .. } => ErrorCode::Conflict,
+            Self::Storage(error) => error.code(),
+        }
+    }
+}
+
+/// Takes an output, or keeps it. Returns whether it was free.
+pub(crate) fn claim(store: &Store, owner: &Owner) -> Result<bool, OwnerError> {
+    let path = RelativePath::new(PATH)?;
+    let bytes = serde_json::to_vec(owner).expect("an owner is plain data");
+    for _ in 0..TRIES {
+        if store.put_if_absent(&path, &bytes)? {
+            return Ok(true);
+        }
+        let stamp = store.stat(&path)?.stamp;
+        let text = store.read_all(&path, BYTES_MAX)?;
+        let found: Owner = serde_json::from_slice(&text)
+            .map_err(|error| Error::Corrupt { path: PATH.to_owned(), detail: error.to_string() })?;
+        if found.coordinator != owner.coordinator || found.epoch > owner.epoch {
+            return Err(OwnerError::Taken { output: store.url().to_owned(), found: found.coordinator });
+        }
+        if found.epoch == owner.epoch || store.put_if_unchanged(&path, &bytes, &stamp)? {
+            return Ok(false);
+        }
+    }
+    Err(OwnerError::Storage(Error::Conflict { path: PATH.to_owned() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_coordinator_is_refused_and_a_restart_is_not() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let store = Store::open(directory.path().to_str().expect("UTF-8")).expect("a store");
+        let owner = |name: &str, epoch| Owner { coordinator: name.into(), epoch };
+        assert!(claim(&store, &owner("a", 1)).expect("it is free"));
+        assert!(!claim(&store, &owner("a", 2)).expect("its own"));
+        assert!(matches!(claim(&store, &owner("b", 9)), Err(OwnerError::Taken { .. })));
+        assert!(matches!(claim(&store, &owner("a", 1)), Err(OwnerError::Taken { .. })), "an older incarnation");
+    }
+}

@@ -1,0 +1,153 @@
+//! Brings committed files to their final names. Each step may be repeated after a crash at any moment.
+//!
+//! ```text
+//!  .orchestrator/attempts/PHASE/TASK/ATTEMPT/stages/03-filter/part-00007.parquet
+//!                                            └──────────── final name ─────────┘
+//! ```
+
+use std::time::Duration;
+
+use futures::stream::{StreamExt, TryStreamExt};
+use orchestrator_core::{AttemptId, ErrorCode, TaskOutcome};
+use orchestrator_scheduler::Place;
+use orchestrator_storage::{Error, RelativePath, Store};
+use serde::Deserialize;
+
+/// The first wait before a failed storage operation is tried again; doubled each time.
+const WAIT_FIRST: Duration = Duration::from_millis(250);
+/// The longest wait.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+/// Tries after which storage that cannot be reached fails the job.
+const TRIES_MAX: u32 = 12;
+/// Files of one task that move at a time.
+const FILES_AT_ONCE: usize = 8;
+/// Name of the file that makes a checkpoint exist.
+const CHECKPOINT_MANIFEST: &str = "manifest.json";
+
+/// Where all attempts of a phase write.
+pub(crate) fn phase_attempts(phase: u32) -> String {
+    format!(".orchestrator/attempts/{phase}")
+}
+
+/// Where an attempt writes.
+pub(crate) fn attempt_path(place: &Place, attempt: AttemptId) -> String {
+    format!("{}/{}/{attempt}", phase_attempts(place.phase), place.task)
+}
+
+/// Runs a storage operation, again and again while trying may help. A full disk is waited for: a person frees space.
+pub(crate) async fn insist<T: Send + 'static>(
+    store: &Store,
+    work: impl Fn(&Store) -> Result<T, Error> + Clone + Send + 'static,
+) -> Result<T, Error> {
+    let mut wait = WAIT_FIRST;
+    let mut tries = 0;
+    loop {
+        let error = match store.run(work.clone()).await {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        tries += 1;
+        let full = error.code() == ErrorCode::Exhausted;
+        if !error.code().is_transient() || (tries >= TRIES_MAX && !full) {
+            return Err(error);
+        }
+        tracing::warn!(store = store.url(), %error, "storage said no; it is tried again");
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(WAIT_MAX);
+    }
+}
+
+/// Moves a task's files to their final names.
+pub(crate) async fn task(
+    store: &Store,
+    place: &Place,
+    attempt: AttemptId,
+    outcome: &TaskOutcome,
+) -> Result<(), Error> {
+    let from = RelativePath::new(attempt_path(place, attempt))?;
+    let mut moves = Vec::with_capacity(outcome.files.len());
+    for file in &outcome.files {
+        moves.push((from.join(&file.path)?, RelativePath::new(file.path.as_str())?, file.bytes));
+    }
+    move_all(store, moves).await
+}
+
+/// Moves files, some at a time.
+async fn move_all(store: &Store, moves: Vec<(RelativePath, RelativePath, u64)>) -> Result<(), Error> {
+    let moves = moves.into_iter().map(|(from, to, bytes)| {
+        let store = store.clone();
+        async move { insist(&store, move |store| store.publish(&from, &to, bytes)).await }
+    });
+    futures::stream::iter(moves).buffer_unordered(FILES_AT_ONCE).try_collect::<()>().await
+}
+
+/// What publication needs to know of a checkpoint's manifest; the rest belongs to the trainer.
+#[derive(Debug, Deserialize)]
+struct CheckpointManifest {
+    files: Vec<CheckpointFile>,
+}
+
+#[derive(Debug, Deserialize)]
+struct CheckpointFile {
+    #[serde(alias = "name")]
+    path: String,
+    bytes: u64,
+}
+
+/// Moves a checkpoint's files to their final names, and writes its manifest last.
+pub(crate) async fn checkpoint(store: &Store, from: &str, to: &str, manifest: &str) -> Result<(), Error> {
+    let corrupt = |error: serde_json::Error| Error::Corrupt {
+        path: format!("{to}/{CHECKPOINT_MANIFEST}"),
+        detail: error.to_string(),
+    };
+    let files: CheckpointManifest = serde_json::from_str(manifest).map_err(corrupt)?;
+    let (from, to) = (RelativePath::new(from)?, RelativePath::new(to)?);
+    let mut moves = Vec::with_capacity(files.files.len());
+    for file in &files.files {
+        moves.push((from.join(&file.path)?, to.join(&file.path)?, file.bytes));
+    }
+    move_all(store, moves).await?;
+    let (path, text) = (to.join(CHECKPOINT_MANIFEST)?, manifest.as_bytes().to_vec());
+    insist(store, move |store| store.put_atomic(&path, &text).map(drop)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use orchestrator_core::{Digest, FileKind, FileRecord, JobId};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_publication_can_be_repeated_from_any_point() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let store = Store::open(directory.path().to_str().expect("UTF-8")).expect("a store");
+        let place = Place { job: JobId::from("j"), phase: 1, task: 2 };
+        let names = ["stages/00-read/part-00002.parquet", "stages/00-read/notes-00002.parquet"];
+        let put = |path: &str| {
+            let path = RelativePath::new(path).expect("a path");
+            store.put_atomic(&path, b"rows").expect("put");
+        };
+        let files = names.map(|path| FileRecord {
+            stage: 0,
+            kind: FileKind::Part,
+            path: path.into(),
+            rows: 1,
+            bytes: 4,
+            xxh3: Digest::of(b"rows"),
+        });
+        for name in names {
+            put(&format!(".orchestrator/attempts/1/2/9/{name}"));
+        }
+        let outcome = TaskOutcome { files: files.into(), ..TaskOutcome::default() };
+        // A crash after the first file: it is gone from the attempt and lies at its name.
+        let from = RelativePath::new(format!(".orchestrator/attempts/1/2/9/{}", names[0])).expect("a path");
+        let to = RelativePath::new(names[0]).expect("a path");
+        store.publish(&from, &to, 4).expect("publish");
+        for _ in 0..2 {
+            task(&store, &place, AttemptId(9), &outcome).await.expect("publish");
+        }
+        for name in names {
+            assert!(directory.path().join(name).exists());
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The `Jobs` service.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::Stream;
+use orchestrator_core::{ErrorCode, JobId};
+use orchestrator_proto::v1::jobs_server::Jobs;
+use orchestrator_proto::v1::{
+    CancelReply, CancelRequest, DescribeRequest, Disposition, JobDetail, ListJobsReply, ListJobsRequest,
+    ListWorkersReply, ListWorkersRequest, LogLine, LogsRequest, RetryReply, RetryRequest, SubmitReply, SubmitRequest,
+    WatchRequest,
+};
+use orchestrator_proto::status;
+use orchestrator_scheduler::{self as scheduler, Answer, Event, JobRequest, JobStatus, Refusal};
+use orchestrator_storage::Store;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::{misfit, refused, views};
+use crate::desk::{AskError, Desk};
+use crate::owner::{self, Owner};
+use crate::planner::Planner;
+
+/// The least time between two snapshots of a watch.
+const WATCH_EVERY: Duration = Duration::from_millis(250);
+/// A watch is repeated after so long even if nothing durable changed: progress is not durable.
+const WATCH_AT_LEAST: Duration = Duration::from_secs(1);
+/// The largest job that is taken, in bytes.
+const JOB_BYTES_MAX: usize = 32 << 20;
+
+type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+pub(crate) struct JobsService {
+    pub(crate) desk: Desk,
+    pub(crate) planner: Arc<dyn Planner>,
+    pub(crate) owner: Owner,
+}
+
+#[tonic::async_trait]
+impl Jobs for JobsService {
+    type WatchStream = Streamed<JobDetail>;
+    type LogsStream = Streamed<LogLine>;
+
+    async fn submit(&self, request: Request<SubmitRequest>) -> Result<Response<SubmitReply>, Status> {
+        let SubmitRequest { resolved_job, priority, reuse } = request.into_inner();
+        let invalid = |error: &dyn std::fmt::Display| status(ErrorCode::InvalidInput, error);
+        if resolved_job.len() > JOB_BYTES_MAX {
+            return Err(invalid(&format!("the job has {} bytes, expected at most {JOB_BYTES_MAX}", resolved_job.len())));
+        }
+        let planned = self.planner.plan(&resolved_job).map_err(|error| invalid(&error))?;
+        let store = Store::open(&planned.output).map_err(|error| status(error.code(), &error))?;
+        let owner = self.owner.clone();
+        let claimed = store.run(move |store| Ok(owner::claim(store, &owner))).await;
+        let free = claimed
+            .map_err(|error| status(error.code(), &error))?
+            .map_err(|error| status(error.code(), &error))?;
+        let output = planned.output.clone();
+        let look = move |scheduler: &scheduler::Scheduler| {
+            scheduler.state().newest_on(&output).map(|(id, job)| (id.clone(), job.definition.clone(), job.status.clone()))
+        };
+        let earlier = self.desk.look(look).await.map_err(refused)?;
+        // The owner object went with the output: what we know of an ended job there is no longer so.
+        let afresh = free && earlier.as_ref().is_some_and(|(_, _, job)| *job != JobStatus::Running);
+        let mut definition = resolved_job;
+        let mut differences = Vec::new();
+        if let Some((_, before, _)) = &earlier {
+            differences = self.planner.differences(before, &definition).map_err(|error| invalid(&error))?;
+            if differences.is_empty() && !afresh {
+                definition.clone_from(before);
+            }
+        }
+        let event = Event::Submit(Box::new(JobRequest {
+            name: planned.name,
+            output: planned.output,
+            definition,
+            priority,
+            max_attempts: planned.max_attempts,
+            phases: planned.phases,
+            reuse,
+            afresh,
+        }));
+        match self.desk.ask(event).await {
+            Ok(Answer::Submitted { job, disposition }) => {
+                let disposition = match disposition {
+                    scheduler::Disposition::New => Disposition::New,
+                    scheduler::Disposition::Resumed => Disposition::Resumed,
+                    scheduler::Disposition::Finished => Disposition::Finished,
+                };
+                Ok(Response::new(SubmitReply { job: job.0, disposition: disposition.into() }))
+            }
+            Ok(_) => Err(misfit()),
+            Err(AskError::Refused(refusal @ Refusal::OutputTaken(_))) => {
+                let text = format!("{refusal}:\n{}", differences.join("\n"));
+                Err(status(ErrorCode::Conflict, text))
+            }
+            Err(error) => Err(refused(error)),
+        }
+    }
+
+    async fn list(&self, _: Request<ListJobsRequest>) -> Result<Response<ListJobsReply>, Status> {
+        let look = |scheduler: &scheduler::Scheduler| {
+            let mut jobs: Vec<_> = scheduler.state().jobs.iter().collect();
+            jobs.sort_by_key(|(_, job)| job.number);
+            jobs.into_iter().map(|(id, job)| views::summary(id, job)).collect()
+        };
+        let jobs = self.desk.look(look).await.map_err(refused)?;
+        Ok(Response::new(ListJobsReply { jobs }))
+    }
+
+    async fn describe(&self, request: Request<DescribeRequest>) -> Result<Response<JobDetail>, Status> {
+        detail(&self.desk, &JobId(request.into_inner().job)).await.map(Response::new)
+    }
+
+    async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let job = JobId(request.into_inner().job);
+        let first = detail(&self.desk, &job).await?;
+        let (send, receive) = mpsc::channel(1);
+        let desk = self.desk.clone();
+        tokio::spawn(async move {
+            let mut changed = desk.changed.clone();
+            let mut next = Ok(first);
+            loop {
+                let over = next.as_ref().map_or(true, views::is_over);
+                if send.send(next).await.is_err() || over {
+                    return;
+                }
+                tokio::time::sleep(WATCH_EVERY).await;
+                // Either way the next snapshot is due.
+                let _ = tokio::time::timeout(WATCH_AT_LEAST, changed.changed()).await;
+                next = detail(&desk, &job).await;
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receive))))
+    }
+
+    async fn logs(&self, request: Request<LogsRequest>) -> Result<Response<Self::LogsStream>, Status> {
+        let LogsRequest { job, follow } = request.into_inner();
+        let job = JobId(job);
+        detail(&self.desk, &job).await?;
+        let (send, receive) = mpsc::channel(64);
+        let desk = self.desk.clone();
+        tokio::spawn(async move {
+            let mut pushed = desk.logs.subscribe();
+            let mut from = 0;
+            loop {
+                pushed.mark_unchanged();
+                let over = !follow || detail(&desk, &job).await.map_or(true, |detail| views::is_over(&detail));
+                let (lines, next) = desk.logs.read(&job, from);
+                from = next;
+                for line in lines {
+                    if send.send(Ok(line)).await.is_err() {
+                        return;
+                    }
+                }
+                if over {
+                    return;
+                }
+                tokio::select! {
+                    () = send.closed() => return,
+                    _ = pushed.changed() => {}
+                    () = tokio::time::sleep(WATCH_AT_LEAST) => {}
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receive))))
+    }
+
+    async fn cancel(&self, request: Request<CancelRequest>) -> Result<Response<CancelReply>, Status> {
+        let job = JobId(request.into_inner().job);
+        self.desk.ask(Event::Cancel { job }).await.map_err(refused)?;
+        Ok(Response::new(CancelReply {}))
+    }
+
+    async fn retry(&self, request: Request<RetryRequest>) -> Result<Response<RetryReply>, Status> {
+        let job = JobId(request.into_inner().job);
+        match self.desk.ask(Event::Retry { job }).await.map_err(refused)? {
+            Answer::Retried { tasks } => Ok(Response::new(RetryReply { tasks })),
+            _ => Err(misfit()),
+        }
+    }
+
+    async fn list_workers(&self, _: Request<ListWorkersRequest>) -> Result<Response<ListWorkersReply>, Status> {
+        let workers = self.desk.look(views::workers).await.map_err(refused)?;
+        Ok(Response::new(ListWorkersReply { workers }))
+    }
+}
+
+async fn detail(desk: &Desk, job: &JobId) -> Result<JobDetail, Status> {
+    let id = job.clone();
+    let detail = desk.look(move |scheduler| views::detail(scheduler, &id)).await.map_err(refused)?;
+    detail.ok_or_else(|| refused(AskError::Refused(Refusal::UnknownJob(job.clone()))))
+}

@@ -1,0 +1,132 @@
+//! What people see of jobs and workers.
+
+use orchestrator_core::JobId;
+use orchestrator_proto::v1::{
+    AttemptDetail, JobDetail, JobState, JobSummary, PhaseDetail, PhaseState, QuarantinedTask, WorkerSummary,
+};
+use orchestrator_scheduler::{Job, JobStatus, LeaseClock, PhaseStatus, Scheduler, TaskStatus};
+
+/// Running attempts and quarantined tasks that one answer names; the counts tell of the rest.
+const NAMED_MAX: usize = 1_000;
+
+pub(crate) fn summary(id: &JobId, job: &Job) -> JobSummary {
+    let done = job.phases.iter().filter(|phase| phase.status == PhaseStatus::Published).count();
+    let started = job.phases.iter().any(|phase| phase.status != PhaseStatus::Waiting);
+    let (state, error) = match &job.status {
+        JobStatus::Running if started => (JobState::Running, ""),
+        JobStatus::Running => (JobState::Queued, ""),
+        JobStatus::Succeeded => (JobState::Succeeded, ""),
+        JobStatus::Failed(error) => (JobState::Failed, error.as_str()),
+        JobStatus::Cancelled => (JobState::Cancelled, ""),
+    };
+    JobSummary {
+        job: id.0.clone(),
+        name: job.name.clone(),
+        state: state.into(),
+        output: job.output.clone(),
+        phases_done: done as u32,
+        phases: job.phases.len() as u32,
+        priority: job.priority,
+        error: error.to_owned(),
+    }
+}
+
+pub(crate) fn detail(scheduler: &Scheduler, id: &JobId) -> Option<JobDetail> {
+    let job = scheduler.state().jobs.get(id)?;
+    let now = scheduler.now();
+    let mut running: Vec<AttemptDetail> = Vec::new();
+    let mut phases: Vec<PhaseDetail> = job
+        .phases
+        .iter()
+        .enumerate()
+        .map(|(index, phase)| PhaseDetail {
+            phase: index as u32,
+            name: phase.spec.name.clone(),
+            state: match phase.status {
+                PhaseStatus::Waiting => PhaseState::Waiting,
+                PhaseStatus::Running => PhaseState::Running,
+                PhaseStatus::Published => PhaseState::Published,
+            }
+            .into(),
+            tasks: phase.tasks.len() as u32,
+            tasks_done: phase.tasks_done(),
+            tasks_running: 0,
+            records: phase.records,
+            bytes: phase.bytes,
+            generation: phase.gang.as_ref().map_or(0, |gang| gang.generation),
+            progress: String::new(),
+        })
+        .collect();
+    for (attempt, clock) in scheduler.leases().filter(|(_, clock)| clock.place.job == *id) {
+        let Some(phase) = phases.get_mut(clock.place.phase as usize) else { continue };
+        // A gang is one task, however many ranks run it.
+        phase.tasks_running += u32::from(clock.rank.is_none_or(|rank| rank == 0));
+        phase.records += clock.progress.records;
+        phase.bytes += clock.progress.bytes;
+        if let (Some(0), Some(rank)) = (clock.rank, &clock.progress.rank) {
+            phase.progress.clone_from(&rank.metrics);
+        }
+        if running.len() < NAMED_MAX {
+            running.push(AttemptDetail {
+                phase: clock.place.phase,
+                task: clock.place.task,
+                attempt: attempt.0,
+                worker: clock.worker.0.clone(),
+                age_ms: now.saturating_sub(clock.granted),
+                since_heartbeat_ms: now.saturating_sub(clock.renewed),
+                doing: doing(clock),
+            });
+        }
+    }
+    let tasks = job.phases.iter().enumerate().flat_map(|(index, phase)| {
+        phase.tasks.iter().enumerate().map(move |(number, task)| (index as u32, number as u32, task))
+    });
+    let quarantined = tasks
+        .filter(|(_, _, task)| task.status == TaskStatus::Quarantined)
+        .take(NAMED_MAX)
+        .map(|(phase, number, task)| QuarantinedTask {
+            phase,
+            task: number,
+            attempts: task.failures + task.losses,
+            error: task.error.clone().unwrap_or_default(),
+        })
+        .collect();
+    Some(JobDetail { summary: Some(summary(id, job)), phases, running, quarantined })
+}
+
+fn doing(clock: &LeaseClock) -> String {
+    match (clock.rank, &clock.progress.rank) {
+        (Some(rank), Some(at)) => {
+            format!("rank {rank}: step {}, {}, collective {}", at.step, at.phase, at.collective)
+        }
+        (Some(rank), None) => format!("rank {rank}: joining"),
+        (None, _) => format!("{} records", clock.progress.records),
+    }
+}
+
+pub(crate) fn workers(scheduler: &Scheduler) -> Vec<WorkerSummary> {
+    let summary = |(name, worker): (&orchestrator_core::WorkerId, &orchestrator_scheduler::Worker)| {
+        let (tasks, ranks) = scheduler.load(name);
+        WorkerSummary {
+            worker: name.0.clone(),
+            host: worker.host.clone(),
+            slots: worker.capacity.slots,
+            busy: tasks + ranks,
+            gang_slots: worker.capacity.gang_slots,
+            gpus: worker.capacity.gpus,
+            memory_bytes: worker.capacity.memory_bytes,
+            since_heartbeat_ms: scheduler.now().saturating_sub(worker.last_seen),
+            draining: worker.draining,
+            version: worker.version.clone(),
+        }
+    };
+    scheduler.workers().map(summary).collect()
+}
+
+pub(crate) fn is_over(detail: &JobDetail) -> bool {
+    let state = detail.summary.as_ref().map_or(JobState::Unspecified, JobSummary::state);
+    match state {
+        JobState::Succeeded | JobState::Failed | JobState::Cancelled => true,
+        JobState::Unspecified | JobState::Queued | JobState::Running => false,
+    }
+}
