@@ -1,1 +1,35 @@
-//! Figures, SQL and reports over runs.
+//! Figures, SQL and reports over the output directory of a run.
+//!
+//! ```text
+//!  OUTPUT/ ──Run::open──▶ manifests, in memory      ──▶ stats     figures per stage
+//!                    └──▶ tables, scanned lazily    ──▶ query     SQL
+//!                                                   ──▶ trace     one document, stage by stage
+//!                                                   ──▶ lineage   a checkpoint's shards and documents
+//!                                                   ──▶ report    all of it, as JSON and as one HTML file
+//! ```
+//!
+//! Everything is read, nothing is written, and only what a manifest names is looked at: files of attempts that never
+//! committed do not exist here. No function knows a clock, so equal outputs give equal figures. The functions block:
+//! an asynchronous caller runs them on a blocking thread. A remote output is copied here first by the caller.
+
+mod error;
+mod lineage;
+mod query;
+mod report;
+mod run;
+mod stats;
+mod tables;
+mod trace;
+mod training;
+
+pub use error::Error;
+pub use lineage::{CheckpointDocuments, ShardDocuments, checkpoint_documents};
+pub use query::{Column, Table, query};
+pub use report::{
+    Bin, ClusterSize, Digested, DroppedSample, Duplicates, Generated, Headline, LanguageShare, Languages,
+    Lengths, Report, Sample, Section, TrainingSummary, report, report_html,
+};
+pub use run::{Run, Stage};
+pub use stats::{RuleCount, StageFigures, Stats, stats};
+pub use trace::{DocumentName, TokenPlace, Trace, TraceNote, TraceStep, Verdict, trace};
+pub use training::Point;

@@ -1,0 +1,107 @@
+//! What can go wrong when a run is read.
+
+use std::path::{Path, PathBuf};
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The directory holds neither a job nor stages.
+    #[error("`{}` is no run: expected a directory with `job.yaml` or `stages/`", .0.display())]
+    NotARun(PathBuf),
+    /// A file could not be read.
+    #[error("cannot read `{}`", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file is larger than any that this program writes.
+    #[error("`{}` has {bytes} bytes: expected at most {limit}", .path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+        /// The bound.
+        limit: u64,
+    },
+    /// A file is not the JSON that was expected.
+    #[error("`{}` is not the JSON that was expected", .path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Another version of this program wrote the manifest.
+    #[error("`{}` has schema version {found}: expected {expected}", .path.display())]
+    SchemaVersion {
+        /// The manifest.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The version this program reads.
+        expected: u32,
+    },
+    /// A manifest names a file that is not there.
+    #[error("`{}` is named by the manifest of stage `{stage}` and is not there", .path.display())]
+    MissingFile {
+        /// The stage.
+        stage: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// Polars refused a file or a query.
+    #[error(transparent)]
+    Polars(#[from] polars::error::PolarsError),
+    /// A query names a table that the run does not have.
+    #[error("there is no table `{name}`{hint}: the tables are {}", .tables.join(", "))]
+    UnknownTable {
+        /// The name in the query.
+        name: String,
+        /// What is known of a stage whose documents were not written; else empty.
+        hint: String,
+        /// Every table.
+        tables: Vec<String>,
+    },
+    /// No file of the run holds the document.
+    #[error("no stage has seen a document with the {kind} `{key}`")]
+    UnknownDocument {
+        /// `id` or `URL`.
+        kind: &'static str,
+        /// What was asked for.
+        key: String,
+    },
+    /// The run has no such checkpoint.
+    #[error("there is no checkpoint `{name}`: {}", list_checkpoints(.known))]
+    UnknownCheckpoint {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// A checkpoint's manifest names no token shard.
+    #[error("`{}` names no token shard: expected names such as `tokens/train-00000`", .0.display())]
+    NoShards(PathBuf),
+    /// A template failed; only a formatter that fails can cause it.
+    #[error("cannot render the report")]
+    Render(#[from] askama::Error),
+}
+
+fn list_checkpoints(known: &[String]) -> String {
+    if known.is_empty() {
+        "the run has none".to_owned()
+    } else {
+        format!("the checkpoints are {}", known.join(", "))
+    }
+}
+
+impl Error {
+    /// Makes the adapter from an I/O error on `path`.
+    pub(crate) fn read(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        |source| Self::Read { path: path.to_owned(), source }
+    }
+}

@@ -1,0 +1,165 @@
+//! SQL over a run: a table for each stage, beside `tokens`, `metrics` and `stages`.
+
+use polars::prelude::{AnyValue, DataFrame, IntoLazy, LazyFrame, NamedFrom, Series};
+use polars::sql::SQLContext;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::error::Error;
+use crate::run::Run;
+use crate::stats::stats;
+use crate::tables::{Kind, scan, scan_tokens, token_shards};
+use crate::training::Metrics;
+
+/// Text in one answer beyond this ends it early: one row may hold a document of 64 MiB.
+const MAX_TEXT_BYTES: usize = 256 << 20;
+
+/// The answer to a query.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Table {
+    /// Names and types, in order.
+    pub columns: Vec<Column>,
+    /// Rows of as many values as there are columns: null, a boolean, a number, a string or a list of such.
+    pub rows: Vec<Vec<Value>>,
+    /// Whether there were more rows than asked for.
+    pub limited: bool,
+}
+
+/// A column of an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its type, as Polars spells it: `str`, `u64`, `f32`.
+    #[serde(rename = "type")]
+    pub data_type: String,
+}
+
+impl Table {
+    /// A value as people read it: strings bare, null as the empty string.
+    pub fn text(value: &Value) -> String {
+        match value {
+            Value::Null => String::new(),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        }
+    }
+}
+
+/// Runs one SQL statement over the run and gives at most `limit` rows.
+///
+/// Each stage that wrote documents is a table of its name (`filter`; the second of one name `filter_2`), beside
+/// `filter_dropped` and `filter_notes`; `tokens` holds the documents of all token shards, `metrics` the steps of
+/// training, `stages` the figures. Files are scanned lazily: only the columns and row groups that the query needs.
+pub fn query(run: &Run, sql: &str, limit: usize) -> Result<Table, Error> {
+    let mut context = SQLContext::new();
+    for (name, frame) in tables(run)? {
+        context.register(&name, frame);
+    }
+    let frame = context.execute(sql).map_err(|error| explain(run, &context, error))?;
+    let limit_rows = u32::try_from(limit).unwrap_or(u32::MAX - 1);
+    let frame = frame.limit(limit_rows.saturating_add(1)).collect()?;
+    table(&frame, limit_rows as usize)
+}
+
+fn tables(run: &Run) -> Result<Vec<(String, LazyFrame)>, Error> {
+    let mut tables = Vec::new();
+    for stage in run.stages() {
+        for kind in Kind::ALL {
+            if let Some(frame) = scan(run, stage, kind)? {
+                tables.push((kind.table(stage), frame));
+            }
+        }
+    }
+    if let Some(frame) = scan_tokens(run, &token_shards(run)?)? {
+        tables.push(("tokens".to_owned(), frame));
+    }
+    if let Some(metrics) = Metrics::read(run)? {
+        tables.push(("metrics".to_owned(), metrics.frame()?.lazy()));
+    }
+    tables.push(("stages".to_owned(), figures(run)?.lazy()));
+    Ok(tables)
+}
+
+fn figures(run: &Run) -> Result<DataFrame, Error> {
+    let stages = stats(run).stages;
+    let names: Vec<_> = stages.iter().map(|stage| stage.stage.as_str()).collect();
+    let digests: Vec<_> = stages.iter().map(|stage| stage.digest.as_str()).collect();
+    let number = |pick: fn(&crate::StageFigures) -> u64| stages.iter().map(pick).collect::<Vec<u64>>();
+    let columns = vec![
+        Series::new("number".into(), number(|s| s.number.into())).into(),
+        Series::new("stage".into(), names).into(),
+        Series::new("records_in".into(), number(|s| s.records_in)).into(),
+        Series::new("kept".into(), number(|s| s.kept)).into(),
+        Series::new("dropped".into(), number(|s| s.dropped)).into(),
+        Series::new("bytes_in".into(), number(|s| s.bytes_in)).into(),
+        Series::new("bytes_kept".into(), number(|s| s.bytes_kept)).into(),
+        Series::new("digest".into(), digests).into(),
+    ];
+    Ok(DataFrame::new(stages.len(), columns)?)
+}
+
+/// Turns Polars' "relation was not found" into an error that names the tables, and the nearest written stage.
+fn explain(run: &Run, context: &SQLContext, error: polars::error::PolarsError) -> Error {
+    let message = error.to_string();
+    let name = message.split_once("relation '").and_then(|(_, rest)| rest.split_once("' was not found"));
+    let Some((name, _)) = name else { return error.into() };
+    let mut tables = context.get_tables();
+    tables.sort();
+    let stage = run.stages().iter().find(|stage| stage.table == name);
+    let nearest = stage.and_then(|stage| {
+        let written = run.stages().iter().filter(|other| other.is_materialised());
+        written.min_by_key(|other| other.number.abs_diff(stage.number))
+    });
+    let hint = match (stage, nearest) {
+        (Some(_), Some(nearest)) => {
+            format!(
+                " (the stage was fused and wrote no documents; the nearest that did is `{}`)",
+                nearest.table
+            )
+        }
+        (Some(_), None) => " (the stage wrote no documents)".to_owned(),
+        (None, _) => String::new(),
+    };
+    Error::UnknownTable { name: name.to_owned(), hint, tables }
+}
+
+fn table(frame: &DataFrame, limit: usize) -> Result<Table, Error> {
+    let columns = frame.columns().iter();
+    let columns =
+        columns.map(|c| Column { name: c.name().to_string(), data_type: c.dtype().to_string() }).collect();
+    let mut rows = Vec::new();
+    let mut text_bytes = 0;
+    for index in 0..frame.height().min(limit) {
+        let mut row = Vec::with_capacity(frame.width());
+        for column in frame.columns() {
+            let value = json(&column.get(index)?);
+            text_bytes += value.as_str().map_or(0, str::len);
+            row.push(value);
+        }
+        if text_bytes > MAX_TEXT_BYTES {
+            break;
+        }
+        rows.push(row);
+    }
+    let limited = rows.len() < frame.height();
+    Ok(Table { columns, rows, limited })
+}
+
+fn json(value: &AnyValue<'_>) -> Value {
+    match value {
+        AnyValue::Null => Value::Null,
+        AnyValue::Boolean(flag) => Value::Bool(*flag),
+        AnyValue::String(text) => Value::String((*text).to_owned()),
+        AnyValue::StringOwned(text) => Value::String(text.to_string()),
+        AnyValue::List(series) => Value::Array(series.iter().map(|item| json(&item)).collect()),
+        // `0.1f32` is shown as 0.1, not as the double next to it.
+        AnyValue::Float32(number) => number.to_string().parse::<f64>().map_or(Value::Null, Value::from),
+        AnyValue::Float64(number) => Value::from(*number),
+        AnyValue::UInt64(number) => Value::from(*number),
+        other => match other.extract::<i64>() {
+            Some(number) if other.is_integer() => Value::from(number),
+            _ => Value::String(other.to_string()),
+        },
+    }
+}

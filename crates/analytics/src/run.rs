@@ -1,0 +1,187 @@
+//! A run on disk: its job and the manifests of its published stages.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use orchestrator_storage::manifest::{SCHEMA_VERSION, StageManifest};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::Error;
+
+/// No manifest, job file or state that we write comes near this.
+const MAX_JSON_BYTES: u64 = 256 << 20;
+
+/// A published stage.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// Its place in the pipeline: the `NN` of its directory.
+    pub number: u32,
+    /// Its name in the job file, for example `filter`.
+    pub name: String,
+    /// Its name in SQL: `name`, and `name_2` for the second stage of one name.
+    pub table: String,
+    /// What it published.
+    pub manifest: StageManifest,
+}
+
+impl Stage {
+    /// How many records ended in this stage.
+    pub fn dropped(&self) -> u64 {
+        self.manifest.dropped.values().fold(0, |sum, &count| sum.saturating_add(count))
+    }
+
+    /// Whether the stage wrote its documents.
+    pub fn is_materialised(&self) -> bool {
+        self.files("part-").next().is_some()
+    }
+
+    /// The stage's Parquet files whose names start with `prefix`, as paths relative to the output.
+    pub(crate) fn files<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+        let files = self.manifest.files.iter().map(|file| &file.path);
+        let wanted = files.filter(move |path| {
+            let name = Path::new(path.file_name());
+            path.file_name().starts_with(prefix) && name.extension().is_some_and(|e| e == "parquet")
+        });
+        wanted.map(|path| path.as_str())
+    }
+}
+
+/// An output directory, opened: manifests are in memory, tables are scanned when asked for.
+#[derive(Debug)]
+pub struct Run {
+    root: PathBuf,
+    name: Option<String>,
+    seed: Option<u64>,
+    stages: Vec<Stage>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Job {
+    name: Option<String>,
+    seed: Option<u64>,
+}
+
+impl Run {
+    /// Opens an output directory and reads the manifest of every stage that was published.
+    pub fn open(root: &Path) -> Result<Self, Error> {
+        let job_path = root.join("job.yaml");
+        let stages_path = root.join("stages");
+        if !job_path.is_file() && !stages_path.is_dir() {
+            return Err(Error::NotARun(root.to_owned()));
+        }
+        // The job file is only asked for its name: one that cannot be read costs the title, not the figures.
+        let job = read_bounded(&job_path)?
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .and_then(|text| serde_saphyr::from_str::<Job>(&text).ok())
+            .unwrap_or_default();
+        let mut stages = Vec::new();
+        for directory in directories(&stages_path)? {
+            let Some((number, name)) = directory.split_once('-') else { continue };
+            let Ok(number) = number.parse() else { continue };
+            let path = stages_path.join(&directory).join("manifest.json");
+            // Without a manifest the stage was never published.
+            let Some(manifest) = read_json::<StageManifest>(&path)? else { continue };
+            if manifest.schema_version != SCHEMA_VERSION {
+                return Err(Error::SchemaVersion {
+                    path,
+                    found: manifest.schema_version,
+                    expected: SCHEMA_VERSION,
+                });
+            }
+            stages.push(Stage { number, name: name.to_owned(), table: String::new(), manifest });
+        }
+        stages.sort_by_key(|stage| stage.number);
+        let mut seen = BTreeMap::<String, u32>::new();
+        for stage in &mut stages {
+            let count = seen.entry(stage.name.clone()).or_default();
+            *count += 1;
+            stage.table = if *count == 1 { stage.name.clone() } else { format!("{}_{count}", stage.name) };
+        }
+        Ok(Self { root: root.to_owned(), name: job.name, seed: job.seed, stages })
+    }
+
+    /// The output directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The job's name, if `job.yaml` gives it.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The job's seed, if `job.yaml` gives it.
+    pub fn seed(&self) -> Option<u64> {
+        self.seed
+    }
+
+    /// Published stages in the order of the pipeline.
+    pub fn stages(&self) -> &[Stage] {
+        &self.stages
+    }
+
+    /// Published stages that see documents, in order: all up to `tokenize`.
+    pub(crate) fn document_stages(&self) -> impl Iterator<Item = &Stage> {
+        self.stages.iter().filter(|stage| !matches!(stage.name.as_str(), "train" | "export" | "report"))
+    }
+
+    /// The last stage that wrote its documents.
+    pub(crate) fn last_materialised(&self) -> Option<&Stage> {
+        self.stages.iter().rev().find(|stage| stage.is_materialised())
+    }
+
+    /// Names of the published checkpoints, lowest step first.
+    pub(crate) fn checkpoints(&self) -> Result<Vec<String>, Error> {
+        let path = self.root.join("checkpoints");
+        let mut names = directories(&path)?;
+        names.retain(|name| path.join(name).join("manifest.json").is_file());
+        Ok(names)
+    }
+}
+
+/// Names of the directories in `path`, sorted; none where `path` is absent.
+fn directories(path: &Path) -> Result<Vec<String>, Error> {
+    let mut names = file_names(path)?;
+    names.retain(|name| path.join(name).is_dir());
+    Ok(names)
+}
+
+/// Names of the entries of `path` that are UTF-8, sorted; none where `path` is absent.
+pub(crate) fn file_names(path: &Path) -> Result<Vec<String>, Error> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(Error::Read { path: path.to_owned(), source }),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        if let Ok(name) = entry.map_err(Error::read(path))?.file_name().into_string() {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Reads a small file whole; `None` where it is absent.
+pub(crate) fn read_bounded(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    let bytes = match fs::metadata(path) {
+        Ok(metadata) => metadata.len(),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(Error::Read { path: path.to_owned(), source }),
+    };
+    if bytes > MAX_JSON_BYTES {
+        return Err(Error::TooLarge { path: path.to_owned(), bytes, limit: MAX_JSON_BYTES });
+    }
+    fs::read(path).map(Some).map_err(Error::read(path))
+}
+
+/// Reads a small JSON file; `None` where it is absent.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
+    let Some(bytes) = read_bounded(path)? else { return Ok(None) };
+    serde_json::from_slice(&bytes).map(Some).map_err(|source| Error::Json { path: path.to_owned(), source })
+}
