@@ -63,7 +63,7 @@ fn a_bad_line_is_one_malformed_record_and_the_rest_is_read() {
     assert!(
         matches!(&records[3].kind, RawKind::Malformed { cause, .. } if cause == "expected a field `text`, found `txt`")
     );
-    assert_eq!(records[1].offset, 41);
+    assert_eq!(records[1].offset, 45);
 }
 
 #[test]
@@ -93,7 +93,8 @@ fn web_archives_good_and_broken_are_read_to_their_end() {
         ("fastwarc/block-sized-records.warc.gz", (0, 3, 0)),
         ("warcio/example.arc", (1, 1, 0)),
         ("warcio/example.arc.gz", (1, 1, 0)),
-        ("warcio/example-space-in-url.arc", (1, 1, 0)),
+        ("warcio/example-space-in-url.arc", (0, 1, 1)), // its line ends were changed: 12 bytes are missing
+        ("warcio/bad.arc", (1, 0, 2)),
     ]
     .into();
     let mut seen = 0;
@@ -147,7 +148,7 @@ fn a_corrupt_member_costs_one_record() {
     let members: Vec<_> = (0..5).map(|n| pack(&format!("{{\"text\":\"document number {n}\"}}\n"))).collect();
     let at: usize = members[..2].iter().map(Vec::len).sum();
     let mut bytes = members.concat();
-    bytes[at + 12..at + 20].fill(0xff);
+    bytes[at + 10] = 7; // a deflate block of the reserved type
     let records = read(bytes.clone(), Format::Jsonl, Compression::Gzip);
     assert_eq!(counts(&records), (4, 0, 1), "{records:?}");
     assert_eq!(records[2].offset, at as u64);
