@@ -81,7 +81,9 @@ fn documents_write(bencher: Bencher<'_, '_>) {
     let bytes: usize = documents.iter().map(|document| document.text.len()).sum();
     bencher.counter(BytesCount::new(bytes)).bench(|| {
         let mut writer = DocumentWriter::new(Vec::new()).expect("a writer");
-        documents.iter().for_each(|document| writer.push(document).expect("memory takes it"));
+        for document in &documents {
+            writer.push(document).expect("memory takes it");
+        }
         writer.finish().expect("memory takes it").len()
     });
 }

@@ -1,5 +1,7 @@
 //! Every operation against a real S3 server process (moto), started by the test.
 
+#![expect(clippy::print_stdout, reason = "a skipped test says so")]
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};

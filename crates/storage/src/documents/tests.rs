@@ -6,7 +6,9 @@ use crate::{RelativePath, Store};
 
 fn bytes_of(documents: &[Document]) -> Vec<u8> {
     let mut writer = DocumentWriter::new(Vec::new()).expect("a writer");
-    documents.iter().for_each(|document| writer.push(document).expect("push"));
+    for document in documents {
+        writer.push(document).expect("push");
+    }
     writer.finish().expect("finish")
 }
 

@@ -90,7 +90,7 @@ impl Decoder {
                         }
                     }
                     Err(error) => {
-                        self.damaged(decoder.into_inner(), format!("corrupt gzip member: {error}"))?
+                        self.damaged(decoder.into_inner(), format!("corrupt gzip member: {error}"))?;
                     }
                 },
                 State::Zstd(mut decoder) => match append(&mut decoder, out) {

@@ -178,7 +178,7 @@ fn json_is_judged_as_the_test_suite_says() {
         line.extend_from_slice(case.trim_ascii());
         line.push(b'}');
         let records = jsonl(&line); // must end, whatever it holds
-        if !name.ends_with(".json") || case.trim_ascii().contains(&b'\n') {
+        if name.rsplit('.').next() != Some("json") || case.trim_ascii().contains(&b'\n') {
             continue;
         }
         if name.starts_with("y_") {

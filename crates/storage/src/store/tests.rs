@@ -43,7 +43,7 @@ fn an_abandoned_writer_leaves_nothing_and_spoils_nothing() {
     let (_guard, store) = store();
     store.put_atomic(&path("x"), b"old").expect("put");
     let mut writer = store.create_writer(&path("x")).expect("a writer");
-    writer.write_all(&[7; 1 << 20]).expect("write");
+    writer.write_all(&vec![7; 1 << 20]).expect("write");
     assert_eq!(
         store.list(&RelativePath::root()).expect("list").len(),
         1,

@@ -47,7 +47,7 @@ impl ShardWriter {
     pub fn push(&mut self, id: DocumentId, tokens: &[u32]) -> Result<(), Error> {
         let path = self.paths[0].as_str();
         let corrupt = |detail: String| Error::Corrupt { path: path.to_owned(), detail };
-        let length = u32::try_from(tokens.len()).ok().filter(|&length| length <= i32::MAX as u32);
+        let length = u32::try_from(tokens.len()).ok().filter(|&length| i32::try_from(length).is_ok());
         let length = length.ok_or_else(|| corrupt("a document has more than 2^31 tokens".to_owned()))?;
         self.buffer.clear();
         for &token in tokens {
