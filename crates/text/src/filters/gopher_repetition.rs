@@ -201,7 +201,7 @@ mod tests {
         );
         assert_eq!(drop("just two words or three").as_deref(), Some("top_2_gram"));
         let run = "one more run of words that will come back again after some other lines ";
-        let filler: String = (0..40).map(|n| format!("w{n} x{n} ")).collect();
+        let filler = (0..40).map(|n| format!("w{n} x{n}")).collect::<Vec<_>>().join(" ") + " ";
         assert_eq!(drop(&format!("{run}{filler}{run}{run}{run}")).as_deref(), Some("duplicated_5_n_grams"));
         assert_eq!(drop(&filler), None);
     }

@@ -72,7 +72,7 @@ impl Table {
     }
 
     /// Of `pieces`, how many are a further copy of one before, and the characters in those.
-    pub(super) fn duplicates<'a>(&mut self, pieces: &[&'a str]) -> (usize, usize) {
+    pub(super) fn duplicates(&mut self, pieces: &[&str]) -> (usize, usize) {
         self.clear(pieces.len());
         let (mut copies, mut characters) = (0, 0);
         for piece in pieces {

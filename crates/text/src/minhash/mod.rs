@@ -174,7 +174,9 @@ impl Hasher {
         self.minimize(text)?;
         let bands = self.minima.chunks_exact(self.config.rows).enumerate().map(|(band, rows)| {
             let mut hasher = xxh3::Xxh3::with_seed(band as u64);
-            rows.iter().for_each(|row| hasher.update(&row.to_le_bytes()));
+            for row in rows {
+                hasher.update(&row.to_le_bytes());
+            }
             hasher.digest()
         });
         Some(bands.collect())
@@ -196,10 +198,10 @@ impl Hasher {
         match self.config.hash {
             Hash::Xxh3 => minima_native(&self.shingles, &self.a, &self.b, &mut self.minima),
             Hash::Sha1_64 | Hash::Xxh64 => {
-                minima_prime(&self.shingles, &self.a, &self.b, u64::MAX, &mut self.minima)
+                minima_prime(&self.shingles, &self.a, &self.b, u64::MAX, &mut self.minima);
             }
             Hash::Xxh32 => {
-                minima_prime(&self.shingles, &self.a, &self.b, u64::from(u32::MAX), &mut self.minima)
+                minima_prime(&self.shingles, &self.a, &self.b, u64::from(u32::MAX), &mut self.minima);
             }
         }
         Some(())

@@ -40,11 +40,10 @@ pub(super) fn stands_alone(text: &str, span: &Range<usize>) -> bool {
     let before_that = span.start.checked_sub(2).and_then(|at| bytes.get(at));
     let after = bytes.get(span.end);
     let after_that = bytes.get(span.end + 1);
-    !before.is_some_and(is_word)
-        && !after.is_some_and(is_word)
-        && !(before.is_some_and(separates) && before_that.is_some_and(u8::is_ascii_digit))
-        && !(after.is_some_and(separates) && after_that.is_some_and(u8::is_ascii_digit))
-        && !matches!(before, Some(b'#' | b'+'))
+    let joins_before = before.is_some_and(separates) && before_that.is_some_and(u8::is_ascii_digit);
+    let joins_after = after.is_some_and(separates) && after_that.is_some_and(u8::is_ascii_digit);
+    let touched = before.is_some_and(is_word) || after.is_some_and(is_word);
+    !(touched || joins_before || joins_after || matches!(before, Some(b'#' | b'+')))
 }
 
 /// Whether one and the same separator, a blank or a hyphen, parts all neighbours; so it does with a run alone.

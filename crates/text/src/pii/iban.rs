@@ -35,7 +35,7 @@ fn end_of_iban(bytes: &[u8], start: usize) -> Option<usize> {
     let mut ends = Vec::new();
     let spaced = bytes.get(start + 4) == Some(&b' ');
     for (at, &byte) in bytes.iter().enumerate().skip(start).take(LONGEST) {
-        if byte == b' ' && spaced && compact.len() % 4 == 0 {
+        if byte == b' ' && spaced && compact.len().is_multiple_of(4) {
             continue;
         }
         if !(byte.is_ascii_uppercase() || byte.is_ascii_digit()) {

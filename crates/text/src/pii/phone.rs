@@ -26,9 +26,7 @@ pub(super) fn find(scan: &Scan<'_>, spans: &mut Vec<Range<usize>>) {
             match bytes[at] {
                 b'0'..=b'9' => {
                     digits += 1;
-                    if digits >= 7
-                        && digits <= 15
-                        && !bytes.get(at + 1).is_some_and(u8::is_ascii_alphanumeric)
+                    if (7..=15).contains(&digits) && !bytes.get(at + 1).is_some_and(u8::is_ascii_alphanumeric)
                     {
                         ends.push(at + 1);
                     }

@@ -86,14 +86,9 @@ fn may_be_mark(c: char) -> bool {
 
 /// Whether a word is exactly one mark that ends a sentence.
 pub(super) fn is_end_mark(word: &str) -> bool {
-    match word.as_bytes() {
-        [byte] => matches!(byte, b'.' | b'!' | b'?'),
-        _ => {
-            let mut characters = word.chars();
-            let (first, rest) = (characters.next(), characters.next());
-            rest.is_none() && first.is_some_and(|c| is_terminal(c) && !NO_SENTENCE_END.contains(c))
-        }
-    }
+    let mut characters = word.chars();
+    let (first, rest) = (characters.next(), characters.next());
+    rest.is_none() && first.is_some_and(|c| is_terminal(c) && !NO_SENTENCE_END.contains(c))
 }
 
 /// Whether Unicode counts every character of a word as punctuation.

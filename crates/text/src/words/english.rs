@@ -251,10 +251,9 @@ fn split_affixes(text: &str, chunk: Span, exceptions: bool, suffixes: &mut Vec<S
 fn prefix_length(chunk: &str) -> usize {
     let bytes = chunk.as_bytes();
     match bytes[0] {
-        b'a'..=b'z' | b'0'..=b'9' => 0,
         b'U' if chunk.starts_with("US$") => 3,
         b'C' | b'A' if bytes.get(1) == Some(&b'$') => 2,
-        b'A'..=b'Z' => 0,
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => 0,
         b'+' => usize::from(!bytes.get(1).is_some_and(u8::is_ascii_digit)),
         b'.' => match bytes.iter().take_while(|&&byte| byte == b'.').count() {
             1 => 0,
