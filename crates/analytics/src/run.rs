@@ -5,6 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use orchestrator_storage::RelativePath;
 use orchestrator_storage::manifest::{SCHEMA_VERSION, StageManifest};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -45,7 +46,7 @@ impl Stage {
             let name = Path::new(path.file_name());
             path.file_name().starts_with(prefix) && name.extension().is_some_and(|e| e == "parquet")
         });
-        wanted.map(|path| path.as_str())
+        wanted.map(RelativePath::as_str)
     }
 }
 

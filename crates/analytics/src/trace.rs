@@ -112,26 +112,23 @@ pub struct TokenPlace {
 
 /// Follows the document with the id `key` (32 hexadecimal digits) or the URL `key` through the run.
 pub fn trace(run: &Run, key: &str) -> Result<Trace, Error> {
-    let (document, others, end) = match key.to_ascii_lowercase().parse::<DocumentId>() {
-        Ok(id) => {
-            let id = id.to_string();
-            let (mut found, end) = locate(run, &col("id").eq(lit(id.as_str())), 1)?;
-            let document = found.pop().ok_or_else(|| Error::UnknownDocument { kind: "id", key: id })?;
-            (document, Vec::new(), end)
+    let (document, others, end) = if let Ok(id) = key.to_ascii_lowercase().parse::<DocumentId>() {
+        let id = id.to_string();
+        let (mut found, end) = locate(run, &col("id").eq(lit(id.as_str())), 1)?;
+        let document = found.pop().ok_or_else(|| Error::UnknownDocument { kind: "id", key: id })?;
+        (document, Vec::new(), end)
+    } else {
+        let (mut found, _) = locate(run, &col("url").eq(lit(key)), MAX_OTHERS + 1)?;
+        if found.is_empty() {
+            return Err(Error::UnknownDocument { kind: "URL", key: key.to_owned() });
         }
-        Err(_) => {
-            let (mut found, _) = locate(run, &col("url").eq(lit(key)), MAX_OTHERS + 1)?;
-            if found.is_empty() {
-                return Err(Error::UnknownDocument { kind: "URL", key: key.to_owned() });
-            }
-            let others = found.split_off(1);
-            let document = found.remove(0);
-            let (_, end) = locate(run, &col("id").eq(lit(document.id.as_str())), 1)?;
-            (document, others, end)
-        }
+        let others = found.split_off(1);
+        let document = found.remove(0);
+        let (_, end) = locate(run, &col("id").eq(lit(document.id.as_str())), 1)?;
+        (document, others, end)
     };
     let tokens = token_places(run, &document.id)?;
-    let steps = steps(run, &document, end, !tokens.is_empty())?;
+    let steps = steps(run, &document, &end, !tokens.is_empty())?;
     let checkpoints = checkpoints(run, &tokens)?;
     Ok(Trace { document, others, steps, tokens, checkpoints })
 }
@@ -192,16 +189,16 @@ fn named(frame: LazyFrame, wanted: &Expr, limit: u32) -> Result<DataFrame, Error
     Ok(frame.filter(wanted.clone()).select(columns).limit(limit).collect()?)
 }
 
-fn steps(run: &Run, document: &DocumentName, end: End, has_tokens: bool) -> Result<Vec<TraceStep>, Error> {
+fn steps(run: &Run, document: &DocumentName, end: &End, has_tokens: bool) -> Result<Vec<TraceStep>, Error> {
     let mut steps = Vec::new();
     let last_written = run.document_stages().filter(|stage| stage.is_materialised()).last();
     // A document in the last parts, and not dropped after them, went on to the end.
-    let came_through = match (&end, last_written) {
+    let came_through = match (end, last_written) {
         (End::Written { number }, Some(last)) => *number == last.number,
         (End::Written { .. } | End::Dropped { .. } | End::Nowhere, _) => false,
     };
     for stage in run.document_stages() {
-        let verdict = match &end {
+        let verdict = match end {
             End::Dropped { number, rule, value } if *number == stage.number => {
                 Verdict::Dropped { rule: rule.clone(), value: value.clone(), survivor: survivor(run, value)? }
             }

@@ -27,6 +27,7 @@ pub struct Point {
 /// One step of training. A value that was not finite is `null` on disk and absent here.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_field_names, reason = "the names are those of the file")]
 pub(crate) struct Step {
     pub(crate) step: u64,
     pub(crate) loss: Option<f64>,

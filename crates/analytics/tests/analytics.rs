@@ -174,8 +174,9 @@ fn what_is_no_run_is_refused() {
     let output = Output::new();
     assert!(matches!(Run::open(output.path()), Err(Error::NotARun(_))));
     let entry = |path: &str| json!({"path": path, "rows": 1, "bytes": 1, "xxh3": "0"});
-    let publish =
-        |files: &serde_json::Value| fixture::manifest(&output, 0, "read", 1, 1, &json!({}), &[files.clone()]);
+    let publish = |files: &serde_json::Value| {
+        fixture::manifest(&output, 0, "read", 1, 1, &json!({}), std::slice::from_ref(files));
+    };
     for path in ["../../etc/passwd", "/etc/passwd"] {
         publish(&entry(path));
         assert!(matches!(Run::open(output.path()), Err(Error::Json { .. })), "{path}");

@@ -66,7 +66,9 @@ async fn main() {
         reuse: false,
         afresh: false,
     };
-    let (Answer::Submitted { job, .. }, _) = shell.step(Event::Submit(Box::new(request))).await else { return };
+    let (Answer::Submitted { job, .. }, _) = shell.step(Event::Submit(Box::new(request))).await else {
+        return;
+    };
     let tasks = (0..TASKS).map(|task| format!("{{\"phase\":0,\"number\":{task}}}")).collect();
     shell.step(Event::PhaseExpanded { job: job.clone(), phase: 0, tasks }).await;
     let worker = WorkerId::from("w");
@@ -78,7 +80,9 @@ async fn main() {
         version: String::new(),
         cpu_level: String::new(),
     };
-    let (Answer::Registered { session, .. }, _) = shell.step(Event::Register(registration)).await else { return };
+    let (Answer::Registered { session, .. }, _) = shell.step(Event::Register(registration)).await else {
+        return;
+    };
     let caller = Caller { worker, session };
     loop {
         let lease = Event::Lease { caller: caller.clone(), free_slots: 256, draining: false };

@@ -30,7 +30,11 @@ pub(crate) struct Actor {
 impl Actor {
     /// Runs until `stop`. An error means that a batch is not durable: nobody got an answer to it, and the state in
     /// memory is ahead of the disk, so the process has to start again from the journal.
-    pub(crate) async fn run(mut self, recovery: Step, mut stop: watch::Receiver<bool>) -> Result<(), JournalError> {
+    pub(crate) async fn run(
+        mut self,
+        recovery: Step,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), JournalError> {
         self.make_durable(&recovery.facts).await?;
         self.obey(recovery.commands);
         let mut tick = tokio::time::interval(TICK);

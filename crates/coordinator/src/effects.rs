@@ -85,7 +85,9 @@ impl Effects {
             Err(error) => Event::EffectFailed { job: job.id.clone(), error: with_causes(&error) },
         };
         let published = if let Event::PhasePublished { phase, .. } = &event { Some(*phase) } else { None };
-        if self.report(event).await && let Some(phase) = published {
+        if self.report(event).await
+            && let Some(phase) = published
+        {
             self.tidy(job, phase).await;
         }
     }
@@ -94,7 +96,8 @@ impl Effects {
     async fn report(&self, event: Event) -> bool {
         let Some(requests) = self.requests.upgrade() else { return false };
         let (reply, answer) = oneshot::channel();
-        requests.send(Request::Event(event, reply)).await.is_ok() && answer.await.is_ok_and(|answer| answer.is_ok())
+        requests.send(Request::Event(event, reply)).await.is_ok()
+            && answer.await.is_ok_and(|answer| answer.is_ok())
     }
 
     async fn carry_out(&self, job: &JobContext, command: Command) -> Result<Event, EffectError> {

@@ -26,7 +26,9 @@ pub enum CoordinatorError {
     )]
     Unprotected(SocketAddr),
     /// The bearer token cannot travel in a header.
-    #[error("the token holds characters that no header can carry: expected printable ASCII, at least 16 characters")]
+    #[error(
+        "the token holds characters that no header can carry: expected printable ASCII, at least 16 characters"
+    )]
     BadToken,
     /// The certificates or the transport are wrong.
     #[error("the server cannot run")]

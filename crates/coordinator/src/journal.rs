@@ -195,7 +195,8 @@ impl Journal {
         if facts < SNAPSHOT_FACTS {
             return false;
         }
-        let tasks: usize = state.jobs.values().flat_map(|job| &job.phases).map(|phase| phase.tasks.len()).sum();
+        let tasks: usize =
+            state.jobs.values().flat_map(|job| &job.phases).map(|phase| phase.tasks.len()).sum();
         facts > 2 * tasks as u64
     }
 
@@ -217,7 +218,12 @@ impl Journal {
     }
 
     /// One committed outcome.
-    pub async fn outcome(&self, job: &str, phase: u32, task: u32) -> Result<Option<TaskOutcome>, JournalError> {
+    pub async fn outcome(
+        &self,
+        job: &str,
+        phase: u32,
+        task: u32,
+    ) -> Result<Option<TaskOutcome>, JournalError> {
         let mut connection = self.connection.lock().await;
         let row = sqlx::query("SELECT outcome FROM outcomes WHERE job = ? AND phase = ? AND task = ?")
             .bind(job)
@@ -232,13 +238,14 @@ impl Journal {
     /// The outcomes of the phases before `phases`, each in task order.
     pub async fn outcomes(&self, job: &str, phases: u32) -> Result<Vec<Vec<TaskOutcome>>, JournalError> {
         let mut connection = self.connection.lock().await;
-        let rows =
-            sqlx::query("SELECT phase, outcome FROM outcomes WHERE job = ? AND phase < ? ORDER BY phase, task")
-                .bind(job)
-                .bind(phases)
-                .fetch_all(&mut *connection)
-                .await
-                .map_err(|source| database(&self.path, source))?;
+        let rows = sqlx::query(
+            "SELECT phase, outcome FROM outcomes WHERE job = ? AND phase < ? ORDER BY phase, task",
+        )
+        .bind(job)
+        .bind(phases)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(|source| database(&self.path, source))?;
         let mut outcomes = vec![Vec::new(); phases as usize];
         for row in rows {
             let outcome = serde_json::from_str(row.get::<&str, _>(1))?;
@@ -252,7 +259,11 @@ impl Journal {
 
 fn database(path: &Path, source: sqlx::Error) -> JournalError {
     let busy = source.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "5");
-    if busy { JournalError::InUse(path.to_owned()) } else { JournalError::Database { path: path.to_owned(), source } }
+    if busy {
+        JournalError::InUse(path.to_owned())
+    } else {
+        JournalError::Database { path: path.to_owned(), source }
+    }
 }
 
 /// Reads a line of `meta`, or makes it.
@@ -261,7 +272,10 @@ async fn meta(
     key: &str,
     make: impl FnOnce() -> String,
 ) -> Result<String, sqlx::Error> {
-    let row = sqlx::query("SELECT value FROM meta WHERE key = ?").bind(key).fetch_optional(&mut *connection).await?;
+    let row = sqlx::query("SELECT value FROM meta WHERE key = ?")
+        .bind(key)
+        .fetch_optional(&mut *connection)
+        .await?;
     if let Some(row) = row {
         return row.try_get(0);
     }

@@ -39,7 +39,8 @@ impl Logs {
             Level::Warn => tracing::warn!(%job, "{text}"),
             Level::Error => tracing::error!(%job, "{text}"),
         }
-        let unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        let unix_ms =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
         let line = LogLine { unix_ms, level: level.as_str().to_owned(), text };
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         let ring = jobs.entry(job.clone()).or_default();

@@ -14,7 +14,8 @@ pub(crate) fn of_phase(
 ) -> Result<Vec<(Vec<RelativePath>, StageManifest)>, Error> {
     let mut manifests = Vec::new();
     for (index, stage) in (0..).zip(&job.stages).filter(|(_, stage)| stage.phase == phase) {
-        let paths = stage.manifests.iter().map(|path| RelativePath::new(path.as_str())).collect::<Result<_, _>>()?;
+        let paths =
+            stage.manifests.iter().map(|path| RelativePath::new(path.as_str())).collect::<Result<_, _>>()?;
         manifests.push((paths, of_stage(job, index, outcomes)?));
     }
     Ok(manifests)
@@ -25,11 +26,14 @@ fn of_stage(job: &PlannedJob, stage: u32, outcomes: &[Vec<TaskOutcome>]) -> Resu
     let mut sum = StageTally { stage, ..StageTally::default() };
     let mut tallied = false;
     // Outcomes are in order of phases and tasks, which is the global order of records.
-    for tally in outcomes.iter().flatten().flat_map(|outcome| &outcome.tallies).filter(|tally| tally.stage == stage) {
+    for tally in
+        outcomes.iter().flatten().flat_map(|outcome| &outcome.tallies).filter(|tally| tally.stage == stage)
+    {
         sum.append(tally);
         tallied = true;
     }
-    let files: Vec<&FileRecord> = files(outcomes, stage).filter(|file| file.kind != FileKind::Intermediate).collect();
+    let files: Vec<&FileRecord> =
+        files(outcomes, stage).filter(|file| file.kind != FileKind::Intermediate).collect();
     let digest =
         if tallied { RowDigest::stage(sum.kept_digest, sum.dropped_digest) } else { digest_of_files(&files) };
     Ok(StageManifest {
@@ -74,7 +78,11 @@ fn inputs(job: &PlannedJob, stage: u32, outcomes: &[Vec<TaskOutcome>]) -> Vec<In
         let parts = || files(outcomes, index).filter(|file| file.kind == FileKind::Part);
         if index < stage && parts().next().is_some() {
             return parts()
-                .map(|file| InputEntry { path: file.path.clone(), bytes: file.bytes, stamp: file.xxh3.to_string() })
+                .map(|file| InputEntry {
+                    path: file.path.clone(),
+                    bytes: file.bytes,
+                    stamp: file.xxh3.to_string(),
+                })
                 .collect();
         }
         if !raw.is_empty() {
@@ -129,7 +137,10 @@ mod tests {
         let manifests = of_phase(&job, 1, &outcomes).expect("good paths");
         let (_, manifest) = &manifests[0];
         assert!(manifest.balances());
-        assert_eq!((manifest.records_in, manifest.kept, manifest.files.len(), manifest.inputs.len()), (4, 2, 2, 1));
+        assert_eq!(
+            (manifest.records_in, manifest.kept, manifest.files.len(), manifest.inputs.len()),
+            (4, 2, 2, 1)
+        );
         let mut rows = [RowDigest::default(); 2];
         for number in [1, 2] {
             rows[0].push(number);

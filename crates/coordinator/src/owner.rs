@@ -82,6 +82,9 @@ mod tests {
         assert!(claim(&store, &owner("a", 1)).expect("it is free"));
         assert!(!claim(&store, &owner("a", 2)).expect("its own"));
         assert!(matches!(claim(&store, &owner("b", 9)), Err(OwnerError::Taken { .. })));
-        assert!(matches!(claim(&store, &owner("a", 1)), Err(OwnerError::Taken { .. })), "an older incarnation");
+        assert!(
+            matches!(claim(&store, &owner("a", 1)), Err(OwnerError::Taken { .. })),
+            "an older incarnation"
+        );
     }
 }

@@ -46,7 +46,10 @@ pub struct Handle {
 
 impl Coordinator {
     /// Opens the journal, recovers what it holds, and serves.
-    pub async fn start(options: CoordinatorOptions, planner: Arc<dyn Planner>) -> Result<Handle, CoordinatorError> {
+    pub async fn start(
+        options: CoordinatorOptions,
+        planner: Arc<dyn Planner>,
+    ) -> Result<Handle, CoordinatorError> {
         check(&options)?;
         let (journal, recovered) = Journal::open(&options.state).await?;
         let journal = Arc::new(journal);
@@ -140,7 +143,8 @@ fn check(options: &CoordinatorOptions) -> Result<(), CoordinatorError> {
     if !options.listen.ip().is_loopback() && !guarded && !options.insecure {
         return Err(CoordinatorError::Unprotected(options.listen));
     }
-    let fits = |token: &String| token.len() >= TOKEN_BYTES_MIN && token.bytes().all(|byte| byte.is_ascii_graphic());
+    let fits =
+        |token: &String| token.len() >= TOKEN_BYTES_MIN && token.bytes().all(|byte| byte.is_ascii_graphic());
     if options.token.as_ref().is_some_and(|token| !fits(token)) {
         return Err(CoordinatorError::BadToken);
     }

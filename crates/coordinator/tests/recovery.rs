@@ -19,7 +19,11 @@ fn run(waits: &[Duration], embedded: bool) -> Vec<(String, Vec<u8>)> {
     let output = directory.path().join("out");
     let text = output.to_str().expect("UTF-8").to_owned();
     let mut victim = Victim::start(&directory.path().join("state.sqlite"), embedded);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let address = victim.address();
     for name in ["a", "b"] {
         runtime.spawn(work(name, address.clone()));
@@ -34,7 +38,11 @@ fn run(waits: &[Duration], embedded: bool) -> Vec<(String, Vec<u8>)> {
     }
     let begin = Instant::now();
     while runtime.block_on(state_of(*address.borrow(), &job)) != Some(JobState::Succeeded) {
-        let detail = runtime.block_on(async { jobs(*address.borrow()).describe(orchestrator_proto::v1::DescribeRequest { job: job.clone() }).await });
+        let detail = runtime.block_on(async {
+            jobs(*address.borrow())
+                .describe(orchestrator_proto::v1::DescribeRequest { job: job.clone() })
+                .await
+        });
         assert!(begin.elapsed() < Duration::from_secs(60), "the job does not end: {detail:?}");
         std::thread::sleep(Duration::from_millis(30));
     }
@@ -53,7 +61,8 @@ fn kills_at_any_moment_leave_the_same_bytes() {
     assert_eq!(expected.len(), support::TASKS as usize + 3);
     for seed in 0..6_u64 {
         // Kills spread over the few hundred milliseconds that the job takes.
-        let waits: Vec<Duration> = (0..4).map(|kill| Duration::from_millis((seed * 37 + kill * 53) % 160)).collect();
+        let waits: Vec<Duration> =
+            (0..4).map(|kill| Duration::from_millis((seed * 37 + kill * 53) % 160)).collect();
         assert_eq!(run(&waits, seed % 2 == 0), expected, "waits {waits:?}");
     }
 }
@@ -87,7 +96,10 @@ fn stale_and_unbalanced_commits_are_refused_and_repeated_ones_are_not() {
         let mut lossy = outcome.clone();
         lossy.tallies[0].records_in += 1;
         let lossy = commit("w", &session, assignment, &lossy);
-        assert_eq!(client.commit(lossy).await.map_err(code).expect_err("unbalanced"), ErrorCode::InvalidInput);
+        assert_eq!(
+            client.commit(lossy).await.map_err(code).expect_err("unbalanced"),
+            ErrorCode::InvalidInput
+        );
         let mut forgotten = commit("w", &session, assignment, &outcome);
         forgotten.session = "0-0".into();
         let status = client.commit(forgotten).await.expect_err("an unknown session");
@@ -139,7 +151,8 @@ fn another_job_on_the_output_is_a_conflict_unless_phases_are_reused() {
     // A second coordinator, with a state of its own, may not touch the output.
     let other = Victim::start(&directory.path().join("other.sqlite"), false);
     let request = submit_request(&output, "2", false);
-    let status = runtime.block_on(async { jobs(*other.address().borrow()).submit(request).await }).expect_err("taken");
+    let status =
+        runtime.block_on(async { jobs(*other.address().borrow()).submit(request).await }).expect_err("taken");
     assert!(status.message().contains("belongs to another coordinator"), "{}", status.message());
     let options = orchestrator_coordinator::CoordinatorOptions::new(&state);
     let start = orchestrator_coordinator::Coordinator::start(options, std::sync::Arc::new(SumPlanner));

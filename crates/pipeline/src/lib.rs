@@ -1,1 +1,64 @@
 //! What a task does: the runners behind every phase of a plan.
+//!
+//! ```text
+//!  TaskSpec ─▶ run ─┬─ Index ───────────▶ index.rs           Tokenize ─▶ tokenize/
+//!                   ├─ Map ─────────────▶ map/               Export ───▶ export.rs
+//!                   ├─ DedupBands, …  ──▶ dedup/             Report ───▶ the reporter that the command hands in
+//!                   └─ QualityCutoff, … ▶ quality/           Train: a rank process of the worker, not a task here
+//! ```
+//!
+//! A runner reads committed files, writes under its attempt's path, and returns an outcome; it never publishes.
+
+mod context;
+mod dedup;
+mod error;
+mod export;
+mod files;
+mod index;
+pub mod inputs;
+mod map;
+mod quality;
+mod source;
+mod stages;
+mod table;
+pub mod tokenize;
+pub mod training;
+
+pub use context::{JobContext, LoadError, ModelFile, Progress, Reporter, TaskContext};
+pub use error::TaskError;
+pub use files::write_products;
+
+use orchestrator_core::TaskOutcome;
+use orchestrator_job::{TaskSpec, Work};
+
+use crate::map::Map;
+
+/// Runs one task to its outcome. Blocks; meant for a thread of its own.
+pub fn run(context: &TaskContext, spec: &TaskSpec) -> Result<TaskOutcome, TaskError> {
+    match &spec.work {
+        Work::Index { stage, input, target_bytes } => {
+            index::run(context, spec.number, *stage, input, *target_bytes)
+        }
+        Work::Map { stages, input, parts, side, verdicts } => map::run(
+            context,
+            &Map { number: spec.number, stages, input, parts, side: *side, verdicts: verdicts.as_ref() },
+        ),
+        Work::DedupBands { stage, partition, partitions, signatures } => {
+            dedup::run_bands(context, *stage, *partition, *partitions, signatures)
+        }
+        Work::DedupClusters { stage, edges, signatures } => {
+            dedup::run_clusters(context, *stage, edges, signatures)
+        }
+        Work::QualityCutoff { stage, scores } => quality::run_cutoff(context, *stage, scores),
+        Work::TrainClassifier { stage } => quality::run_classifier(context, *stage),
+        Work::PrepareTokenizer { stage, parts } => tokenize::run_prepare(context, *stage, parts),
+        Work::Tokenize { stage, parts, prepared } => {
+            tokenize::run_tokenize(context, spec.number, *stage, parts, prepared)
+        }
+        Work::Export { stage } => export::run(context, *stage),
+        Work::Report => context.job.reporter.write(context),
+        Work::Train { .. } => {
+            Err(TaskError::configuration("train", "a training rank runs as a process of its own"))
+        }
+    }
+}

@@ -78,7 +78,9 @@ fn foreign(code: Code) -> ErrorCode {
         Code::PermissionDenied | Code::Unauthenticated => ErrorCode::Unauthorized,
         Code::ResourceExhausted => ErrorCode::Exhausted,
         // A broken connection shows as `Unknown` or `Cancelled` from the client's side.
-        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown => ErrorCode::Unavailable,
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown => {
+            ErrorCode::Unavailable
+        }
         Code::Internal | Code::DataLoss | Code::Ok => ErrorCode::Internal,
     }
 }

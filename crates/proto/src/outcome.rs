@@ -40,8 +40,11 @@ mod tests {
     fn an_outcome_survives_the_wire() {
         let mut tally = StageTally { stage: 3, records_in: 1, kept: 1, ..StageTally::default() };
         tally.kept_digest.push(u128::MAX);
-        let outcome =
-            TaskOutcome { tallies: vec![tally], detail: serde_json::json!({"b": 1, "a": [2]}), ..Default::default() };
+        let outcome = TaskOutcome {
+            tallies: vec![tally],
+            detail: serde_json::json!({"b": 1, "a": [2]}),
+            ..Default::default()
+        };
         let text = outcome_to_wire(&outcome).expect("small");
         assert_eq!(outcome_from_wire(&text).expect("its own text"), outcome);
         assert!(outcome_from_wire("[").is_err());

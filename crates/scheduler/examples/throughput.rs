@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use orchestrator_core::{TaskOutcome, WorkerId};
 use orchestrator_scheduler::{
-    Answer, AttemptRef, Caller, Capacity, Command, Event, JobRequest, Options, PhaseKind, PhaseSpec, Registration,
-    Scheduler, State,
+    Answer, AttemptRef, Caller, Capacity, Command, Event, JobRequest, Options, PhaseKind, PhaseSpec,
+    Registration, Scheduler, State,
 };
 
 const TASKS: u32 = 100_000;
@@ -67,7 +67,8 @@ fn main() {
                     attempt: assignment.attempt,
                     token: assignment.token,
                 };
-                let (_, commands) = step(&mut scheduler, Event::Commit { attempt, outcome: TaskOutcome::default() });
+                let (_, commands) =
+                    step(&mut scheduler, Event::Commit { attempt, outcome: TaskOutcome::default() });
                 for command in commands {
                     if let Command::Publish { place, .. } = command {
                         step(&mut scheduler, Event::TaskPublished { place });
@@ -80,7 +81,11 @@ fn main() {
     }
     step(&mut scheduler, Event::PhasePublished { job, phase: 0 });
     let seconds = begin.elapsed().as_secs_f64();
-    println!("{events} events, {} facts in {seconds:.2} s: {:.0} events/s", facts.len(), events as f64 / seconds);
+    println!(
+        "{events} events, {} facts in {seconds:.2} s: {:.0} events/s",
+        facts.len(),
+        events as f64 / seconds
+    );
     let begin = Instant::now();
     let mut state = State::default();
     for fact in &facts {

@@ -184,7 +184,9 @@ pub enum Refusal {
     #[error("attempt {0} no longer holds its task: stop it")]
     StaleLease(AttemptId),
     /// The books of an outcome do not add up.
-    #[error("the tally of stage {stage} does not balance: {records_in} in, {kept} kept, {dropped} dropped (digests: {rows_kept} and {rows_dropped} rows)")]
+    #[error(
+        "the tally of stage {stage} does not balance: {records_in} in, {kept} kept, {dropped} dropped (digests: {rows_kept} and {rows_dropped} rows)"
+    )]
     Unbalanced {
         /// The stage.
         stage: u32,
@@ -200,7 +202,9 @@ pub enum Refusal {
         rows_dropped: u64,
     },
     /// A path that could leave the output, or name our own files.
-    #[error("`{0}` is no path for a result: expected one relative to the output, without `.` and `..`, outside `.orchestrator/attempts`")]
+    #[error(
+        "`{0}` is no path for a result: expected one relative to the output, without `.` and `..`, outside `.orchestrator/attempts`"
+    )]
     BadPath(String),
     /// A checkpoint's step is not above the last one's.
     #[error("checkpoint of step {step} comes after that of step {last}: steps must rise")]
@@ -238,9 +242,10 @@ impl Refusal {
     /// What kind of trouble this is.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::UnknownSession(_) | Self::OutputTaken(_) | Self::OutputBusy(_) | Self::WrongState { .. } => {
-                ErrorCode::Conflict
-            }
+            Self::UnknownSession(_)
+            | Self::OutputTaken(_)
+            | Self::OutputBusy(_)
+            | Self::WrongState { .. } => ErrorCode::Conflict,
             Self::UnknownJob(_) => ErrorCode::NotFound,
             Self::StaleLease(_) => ErrorCode::StaleLease,
             Self::Unbalanced { .. }

@@ -41,11 +41,22 @@ impl State {
     /// Applies one fact.
     pub fn apply(&mut self, fact: &Fact) -> Result<(), FoldError> {
         match fact {
-            Fact::JobSubmitted { job, name, output, definition, priority, max_attempts, phases, replaces, imported } => {
+            Fact::JobSubmitted {
+                job,
+                name,
+                output,
+                definition,
+                priority,
+                max_attempts,
+                phases,
+                replaces,
+                imported,
+            } => {
                 self.jobs_total += 1;
                 let mut phases: Vec<Phase> = phases.iter().cloned().map(Phase::new).collect();
                 if let Some(earlier) = replaces {
-                    let earlier = self.jobs.get(earlier).ok_or_else(|| FoldError::UnknownJob(earlier.clone()))?;
+                    let earlier =
+                        self.jobs.get(earlier).ok_or_else(|| FoldError::UnknownJob(earlier.clone()))?;
                     for (phase, taken) in phases.iter_mut().zip(&earlier.phases).take(*imported as usize) {
                         *phase = taken.clone();
                     }
@@ -171,7 +182,9 @@ impl State {
             }
             Fact::CheckpointPublished { place, step } => {
                 let gang = gang_mut(self.phase_mut(&place.job, place.phase)?);
-                if let Some(checkpoint) = gang.checkpoint.as_mut().filter(|checkpoint| checkpoint.step == *step) {
+                if let Some(checkpoint) =
+                    gang.checkpoint.as_mut().filter(|checkpoint| checkpoint.step == *step)
+                {
                     checkpoint.published = true;
                 }
             }
@@ -213,9 +226,10 @@ impl State {
                 }
             }
             // A gang that has committed keeps its seats, so that a rank may ask again.
-            let committed = phase.tasks.iter().any(|task| {
-                matches!(task.status, TaskStatus::Committed(_) | TaskStatus::Published(_))
-            });
+            let committed = phase
+                .tasks
+                .iter()
+                .any(|task| matches!(task.status, TaskStatus::Committed(_) | TaskStatus::Published(_)));
             if let Some(gang) = phase.gang.as_mut().filter(|_| !committed) {
                 gang.seats.clear();
                 gang.formation = None;

@@ -34,7 +34,8 @@ impl Scheduler {
 
     fn seat(&mut self, id: &JobId) {
         let Some((index, phase)) = self.state.jobs.get(id).and_then(Job::active_phase) else { return };
-        let (PhaseKind::Gang { world_size, min_world_size }, Some(gang)) = (phase.spec.kind, &phase.gang) else {
+        let (PhaseKind::Gang { world_size, min_world_size }, Some(gang)) = (phase.spec.kind, &phase.gang)
+        else {
             return;
         };
         let idle = phase.status == PhaseStatus::Running
@@ -54,7 +55,8 @@ impl Scheduler {
             return;
         }
         let place = Place { job: id.clone(), phase: index, task: 0 };
-        let workers = free.iter().flat_map(|(worker, free)| (0..*free).map(move |_| worker)).take(count as usize);
+        let workers =
+            free.iter().flat_map(|(worker, free)| (0..*free).map(move |_| worker)).take(count as usize);
         let (attempt, token) = (self.state.last_attempt, self.state.last_token);
         let seats: Vec<Seat> = (1..)
             .zip(workers)
@@ -105,7 +107,8 @@ impl Scheduler {
 
     /// Ends the generation that holds a gang's task.
     pub(crate) fn end_generation(&mut self, place: &Place, cost: Cost, error: &str, permanent: bool) {
-        let Some(gang) = self.state.phase(&place.job, place.phase).and_then(|phase| phase.gang.as_ref()) else {
+        let Some(gang) = self.state.phase(&place.job, place.phase).and_then(|phase| phase.gang.as_ref())
+        else {
             return;
         };
         let generation = gang.generation;

@@ -35,8 +35,15 @@ pub fn check(scheduler: &Scheduler) -> Vec<Violation> {
     for (id, job) in &scheduler.state.jobs {
         for lease in job.phases.iter().flat_map(live_leases) {
             let fresh = live.insert(lease.attempt.0) && tokens.insert(lease.token.0);
-            if !fresh || lease.attempt.0 > scheduler.state.last_attempt || lease.token.0 > scheduler.state.last_token {
-                add(&mut found, 1, format!("attempt {} or token {} is not unique or too high", lease.attempt, lease.token));
+            if !fresh
+                || lease.attempt.0 > scheduler.state.last_attempt
+                || lease.token.0 > scheduler.state.last_token
+            {
+                add(
+                    &mut found,
+                    1,
+                    format!("attempt {} or token {} is not unique or too high", lease.attempt, lease.token),
+                );
             }
             let clock = scheduler.clocks.leases().get(&lease.attempt);
             if !clock.is_some_and(|clock| clock.worker == lease.worker && clock.token == lease.token) {
@@ -65,12 +72,19 @@ pub fn check(scheduler: &Scheduler) -> Vec<Violation> {
     for (name, worker) in &scheduler.clocks.workers {
         let (tasks, ranks) = scheduler.clocks.load(name);
         let (tasks_before, ranks_before) = worker.held_before;
-        if tasks > worker.capacity.slots.max(tasks_before) || ranks > worker.capacity.gang_slots.max(ranks_before) {
+        if tasks > worker.capacity.slots.max(tasks_before)
+            || ranks > worker.capacity.gang_slots.max(ranks_before)
+        {
             add(&mut found, 3, format!("`{name}` holds {tasks} tasks and {ranks} ranks"));
         }
     }
-    let waiting: BTreeSet<_> =
-        scheduler.clocks.ready.iter().chain(scheduler.clocks.delayed.iter().map(|(_, turn)| turn)).copied().collect();
+    let waiting: BTreeSet<_> = scheduler
+        .clocks
+        .ready
+        .iter()
+        .chain(scheduler.clocks.delayed.iter().map(|(_, turn)| turn))
+        .copied()
+        .collect();
     if waiting != queued || waiting.len() != scheduler.clocks.ready.len() + scheduler.clocks.delayed.len() {
         add(&mut found, 7, format!("{} turns wait, {} tasks are ready", waiting.len(), queued.len()));
     }
@@ -115,7 +129,9 @@ fn check_phases(found: &mut Vec<Violation>, id: &str, job: &Job) {
             add(found, 9, format!("the counters of phase {index} of `{id}` are wrong"));
         }
         for (number, task) in phase.tasks.iter().enumerate() {
-            if task.failures >= job.max_attempts && matches!(task.status, TaskStatus::Ready | TaskStatus::Leased(_)) {
+            if task.failures >= job.max_attempts
+                && matches!(task.status, TaskStatus::Ready | TaskStatus::Leased(_))
+            {
                 add(found, 9, format!("task {number} of phase {index} of `{id}` should be quarantined"));
             }
         }

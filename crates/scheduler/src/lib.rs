@@ -28,7 +28,8 @@ mod state;
 pub use clocks::{LeaseClock, Worker};
 pub use command::{Answer, Assignment, Command, Level, Refusal, Seating, Step};
 pub use event::{
-    AttemptRef, Caller, Capacity, Disposition, Event, FailureKind, JobRequest, Progress, RankProgress, Registration,
+    AttemptRef, Caller, Capacity, Disposition, Event, FailureKind, JobRequest, Progress, RankProgress,
+    Registration,
 };
 pub use fact::{Cost, Fact};
 pub use fold::FoldError;
@@ -36,6 +37,6 @@ pub use invariants::{Violation, check};
 pub use options::{Millis, Options};
 pub use scheduler::Scheduler;
 pub use state::{
-    Checkpoint, Formation, Gang, Job, JobStatus, Lease, Phase, PhaseKind, PhaseSpec, PhaseStatus, Place, Seat, State,
-    Task, TaskStatus,
+    Checkpoint, Formation, Gang, Job, JobStatus, Lease, Phase, PhaseKind, PhaseSpec, PhaseStatus, Place,
+    Seat, State, Task, TaskStatus,
 };

@@ -128,7 +128,8 @@ impl Scheduler {
     }
 
     fn finish(&mut self, answer: Result<Answer, Refusal>) -> Step {
-        if cfg!(debug_assertions) && self.clocks.ready.len() + self.clocks.leases().len() < CHECKED_TASKS_MAX {
+        if cfg!(debug_assertions) && self.clocks.ready.len() + self.clocks.leases().len() < CHECKED_TASKS_MAX
+        {
             let tasks: usize =
                 self.state.jobs.values().flat_map(|job| &job.phases).map(|phase| phase.tasks.len()).sum();
             if tasks < CHECKED_TASKS_MAX {
@@ -215,7 +216,9 @@ impl Scheduler {
                     match &task.status {
                         TaskStatus::Ready => ready.push(place),
                         TaskStatus::Leased(lease) => leases.push((place, lease.clone(), None)),
-                        TaskStatus::Committed(lease) | TaskStatus::Published(lease) if phase.gang.is_none() => {
+                        TaskStatus::Committed(lease) | TaskStatus::Published(lease)
+                            if phase.gang.is_none() =>
+                        {
                             self.clocks.committed.insert(lease.attempt, place);
                         }
                         TaskStatus::Seated

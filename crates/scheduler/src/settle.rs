@@ -30,7 +30,12 @@ impl Scheduler {
         let fact =
             Fact::AttemptEnded { place: place.clone(), attempt, cost, error: error.to_owned(), quarantined };
         self.record(fact);
-        self.tell_end(&place, cost, quarantined, &format!("attempt {attempt} on `{}`: {error}", clock.worker));
+        self.tell_end(
+            &place,
+            cost,
+            quarantined,
+            &format!("attempt {attempt} on `{}`: {error}", clock.worker),
+        );
         if quarantined {
             self.settle(&place.job);
         } else {

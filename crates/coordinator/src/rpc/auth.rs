@@ -21,7 +21,10 @@ impl Interceptor for Guard {
         if given.is_some_and(|given| equal(given, expected.as_bytes())) {
             Ok(request)
         } else {
-            Err(orchestrator_proto::status(ErrorCode::Unauthorized, "expected the coordinator's bearer token"))
+            Err(orchestrator_proto::status(
+                ErrorCode::Unauthorized,
+                "expected the coordinator's bearer token",
+            ))
         }
     }
 }

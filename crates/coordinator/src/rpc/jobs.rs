@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use futures::Stream;
 use orchestrator_core::{ErrorCode, JobId};
+use orchestrator_proto::status;
 use orchestrator_proto::v1::jobs_server::Jobs;
 use orchestrator_proto::v1::{
     CancelReply, CancelRequest, DescribeRequest, Disposition, JobDetail, ListJobsReply, ListJobsRequest,
-    ListWorkersReply, ListWorkersRequest, LogLine, LogsRequest, RetryReply, RetryRequest, SubmitReply, SubmitRequest,
-    WatchRequest,
+    ListWorkersReply, ListWorkersRequest, LogLine, LogsRequest, RetryReply, RetryRequest, SubmitReply,
+    SubmitRequest, WatchRequest,
 };
-use orchestrator_proto::status;
 use orchestrator_scheduler::{self as scheduler, Answer, Event, JobRequest, JobStatus, Refusal};
 use orchestrator_storage::Store;
 use tokio::sync::mpsc;
@@ -48,7 +48,10 @@ impl Jobs for JobsService {
         let SubmitRequest { resolved_job, priority, reuse } = request.into_inner();
         let invalid = |error: &dyn std::fmt::Display| status(ErrorCode::InvalidInput, error);
         if resolved_job.len() > JOB_BYTES_MAX {
-            return Err(invalid(&format!("the job has {} bytes, expected at most {JOB_BYTES_MAX}", resolved_job.len())));
+            return Err(invalid(&format!(
+                "the job has {} bytes, expected at most {JOB_BYTES_MAX}",
+                resolved_job.len()
+            )));
         }
         let planned = self.planner.plan(&resolved_job).map_err(|error| invalid(&error))?;
         let store = Store::open(&planned.output).map_err(|error| status(error.code(), &error))?;
@@ -59,7 +62,10 @@ impl Jobs for JobsService {
             .map_err(|error| status(error.code(), &error))?;
         let output = planned.output.clone();
         let look = move |scheduler: &scheduler::Scheduler| {
-            scheduler.state().newest_on(&output).map(|(id, job)| (id.clone(), job.definition.clone(), job.status.clone()))
+            scheduler
+                .state()
+                .newest_on(&output)
+                .map(|(id, job)| (id.clone(), job.definition.clone(), job.status.clone()))
         };
         let earlier = self.desk.look(look).await.map_err(refused)?;
         // The owner object went with the output: what we know of an ended job there is no longer so.
@@ -147,7 +153,8 @@ impl Jobs for JobsService {
             let mut from = 0;
             loop {
                 pushed.mark_unchanged();
-                let over = !follow || detail(&desk, &job).await.map_or(true, |detail| views::is_over(&detail));
+                let over =
+                    !follow || detail(&desk, &job).await.map_or(true, |detail| views::is_over(&detail));
                 let (lines, next) = desk.logs.read(&job, from);
                 from = next;
                 for line in lines {
@@ -182,7 +189,10 @@ impl Jobs for JobsService {
         }
     }
 
-    async fn list_workers(&self, _: Request<ListWorkersRequest>) -> Result<Response<ListWorkersReply>, Status> {
+    async fn list_workers(
+        &self,
+        _: Request<ListWorkersRequest>,
+    ) -> Result<Response<ListWorkersReply>, Status> {
         let workers = self.desk.look(views::workers).await.map_err(refused)?;
         Ok(Response::new(ListWorkersReply { workers }))
     }

@@ -21,5 +21,8 @@ pub(crate) fn refused(error: AskError) -> Status {
 
 /// An answer that does not belong to its question: a bug of ours.
 pub(crate) fn misfit() -> Status {
-    orchestrator_proto::status(orchestrator_core::ErrorCode::Internal, "the scheduler gave an answer of another kind")
+    orchestrator_proto::status(
+        orchestrator_core::ErrorCode::Internal,
+        "the scheduler gave an answer of another kind",
+    )
 }

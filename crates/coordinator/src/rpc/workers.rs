@@ -5,9 +5,9 @@ use std::time::Duration;
 use orchestrator_core::{AttemptId, ErrorCode, FencingToken, JobId, WorkerId};
 use orchestrator_proto::v1::workers_server::Workers;
 use orchestrator_proto::v1::{
-    Assignment, CommitCheckpointReply, CommitCheckpointRequest, CommitReply, CommitRequest, FailReply, FailRequest,
-    FailureKind, GangSeat, HeartbeatReply, HeartbeatRequest, JoinGangReply, JoinGangRequest, LeaseReply, LeaseRequest,
-    RegisterReply, RegisterRequest,
+    Assignment, CommitCheckpointReply, CommitCheckpointRequest, CommitReply, CommitRequest, FailReply,
+    FailRequest, FailureKind, GangSeat, HeartbeatReply, HeartbeatRequest, JoinGangReply, JoinGangRequest,
+    LeaseReply, LeaseRequest, RegisterReply, RegisterRequest,
 };
 use orchestrator_proto::{WAIT_MS_MAX, outcome_from_wire, status};
 use orchestrator_scheduler::{
@@ -64,7 +64,8 @@ impl Workers for WorkersService {
     }
 
     async fn lease(&self, request: Request<LeaseRequest>) -> Result<Response<LeaseReply>, Status> {
-        let LeaseRequest { session, worker, free_slots, free_gang_slots: _, wait_ms, draining } = request.into_inner();
+        let LeaseRequest { session, worker, free_slots, free_gang_slots: _, wait_ms, draining } =
+            request.into_inner();
         let deadline = deadline(wait_ms);
         let mut woken = self.desk.woken.clone();
         loop {
@@ -74,7 +75,8 @@ impl Workers for WorkersService {
             let Answer::Leased(assignments) = self.desk.ask(event).await.map_err(refused)? else {
                 return Err(misfit());
             };
-            let wait = assignments.is_empty() && timeout_at(deadline, woken.changed()).await.is_ok_and(|woken| woken.is_ok());
+            let wait = assignments.is_empty()
+                && timeout_at(deadline, woken.changed()).await.is_ok_and(|woken| woken.is_ok());
             if !wait {
                 let assignments = assignments.into_iter().map(assignment).collect();
                 return Ok(Response::new(LeaseReply { assignments }));
@@ -82,7 +84,10 @@ impl Workers for WorkersService {
         }
     }
 
-    async fn heartbeat(&self, request: Request<HeartbeatRequest>) -> Result<Response<HeartbeatReply>, Status> {
+    async fn heartbeat(
+        &self,
+        request: Request<HeartbeatRequest>,
+    ) -> Result<Response<HeartbeatReply>, Status> {
         let HeartbeatRequest { session, worker, attempts } = request.into_inner();
         check(&worker, attempts.len())?;
         let attempts = attempts
@@ -139,8 +144,11 @@ impl Workers for WorkersService {
         let attempt = attempt_ref(session, worker, job, attempt, fencing_token);
         loop {
             woken.mark_unchanged();
-            let event =
-                Event::JoinGang { attempt: attempt.clone(), address: address.clone(), nccl_id: nccl_id.clone() };
+            let event = Event::JoinGang {
+                attempt: attempt.clone(),
+                address: address.clone(),
+                nccl_id: nccl_id.clone(),
+            };
             match self.desk.ask(event).await.map_err(refused)? {
                 Answer::Formed { addresses, nccl_id } => {
                     return Ok(Response::new(JoinGangReply { complete: true, addresses, nccl_id }));
@@ -230,7 +238,10 @@ fn check(worker: &str, attempts: usize) -> Result<(), Status> {
         return Err(status(ErrorCode::InvalidInput, text));
     }
     if attempts > ATTEMPTS_MAX {
-        return Err(status(ErrorCode::InvalidInput, format!("{attempts} attempts, expected at most {ATTEMPTS_MAX}")));
+        return Err(status(
+            ErrorCode::InvalidInput,
+            format!("{attempts} attempts, expected at most {ATTEMPTS_MAX}"),
+        ));
     }
     Ok(())
 }

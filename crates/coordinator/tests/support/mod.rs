@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orchestrator_coordinator::{
-    Coordinator, CoordinatorOptions, Handle, PhaseKind, PhaseSpec, PlanError, PlannedJob, PlannedStage, Planner,
+    Coordinator, CoordinatorOptions, Handle, PhaseKind, PhaseSpec, PlanError, PlannedJob, PlannedStage,
+    Planner,
 };
 use orchestrator_core::{Digest, FileKind, FileRecord, StageTally, TaskOutcome};
 use orchestrator_proto::v1::jobs_client::JobsClient;
@@ -156,11 +157,16 @@ async fn work_once(name: &str, address: SocketAddr) -> Result<(), tonic::Status>
             let outcome = execute(&assignment);
             client.commit(commit(name, &session, &assignment, &outcome)).await?;
         }
-        client.heartbeat(HeartbeatRequest { session: session.clone(), worker: name.into(), attempts: vec![] }).await?;
+        client
+            .heartbeat(HeartbeatRequest { session: session.clone(), worker: name.into(), attempts: vec![] })
+            .await?;
     }
 }
 
-pub(crate) async fn register(client: &mut WorkersClient<Channel>, name: &str) -> Result<String, tonic::Status> {
+pub(crate) async fn register(
+    client: &mut WorkersClient<Channel>,
+    name: &str,
+) -> Result<String, tonic::Status> {
     let request = RegisterRequest {
         worker: name.into(),
         capacity: Some(Capacity { slots: 4, ..Capacity::default() }),
@@ -170,7 +176,12 @@ pub(crate) async fn register(client: &mut WorkersClient<Channel>, name: &str) ->
     Ok(client.register(request).await?.into_inner().session)
 }
 
-pub(crate) fn commit(worker: &str, session: &str, assignment: &Assignment, outcome: &TaskOutcome) -> CommitRequest {
+pub(crate) fn commit(
+    worker: &str,
+    session: &str,
+    assignment: &Assignment,
+    outcome: &TaskOutcome,
+) -> CommitRequest {
     CommitRequest {
         session: session.into(),
         worker: worker.into(),
@@ -189,7 +200,8 @@ pub(crate) fn execute(assignment: &Assignment) -> TaskOutcome {
     let path = format!("stages/{stage:02}-{name}/part-{:05}.parquet", assignment.task);
     let to = RelativePath::new(format!("{}/{path}", assignment.attempt_path)).expect("a path");
     let written = store.put_atomic(&to, assignment.spec.as_bytes()).expect("put");
-    let number: u64 = assignment.spec.split_once(' ').and_then(|(_, number)| number.parse().ok()).expect("a number");
+    let number: u64 =
+        assignment.spec.split_once(' ').and_then(|(_, number)| number.parse().ok()).expect("a number");
     let mut tally = StageTally { stage, records_in: 1, kept: 1, ..StageTally::default() };
     tally.kept_digest.push(u128::from(number));
     let file =

@@ -109,7 +109,7 @@ impl Expansion<'_> {
                 vec![Work::PrepareTokenizer { stage, parts }]
             }
             PhaseKind::Tokenize => self.tokenize(stage)?,
-            PhaseKind::Train { world, .. } => (0..world).map(|_| Work::Train { stage }).collect(),
+            PhaseKind::Train { .. } => vec![Work::Train { stage }],
             PhaseKind::Export => vec![Work::Export { stage }],
             PhaseKind::Report => vec![Work::Report],
         })

@@ -217,7 +217,7 @@ fn a_missing_verdict_or_phase_is_said() {
 #[test]
 fn a_cutoff_reaches_every_part_bit_for_bit() {
     let job = job(&json!([
-        {"read": {"paths": ["/in/*.jsonl"]}}, {"quality": {"model": "/quality.bin", "fraction": 0.1}}
+        {"read": {"paths": ["/in/*.jsonl"]}}, {"quality": {"model": "/quality.bin", "keep_fraction": 0.1}}
     ]));
     let plan = Plan::new(&job);
     let part = |n: u32| {

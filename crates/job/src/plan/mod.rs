@@ -127,7 +127,7 @@ fn need(index: u32, stage: &Stage) -> Need {
         Stage::Read(_) | Stage::Clean(_) | Stage::Language(_) | Stage::Filter(_) | Stage::Pii(_) => {
             Need::Document
         }
-        Stage::Quality(config) if config.fraction.is_some() => {
+        Stage::Quality(config) if config.keep_fraction.is_some() => {
             Need::Barrier { side: Side::Scores { stage: index }, phases: &[PhaseKind::Cutoff] }
         }
         Stage::Quality(_) => Need::Document,
@@ -197,7 +197,7 @@ impl Plan {
 }
 
 fn trains_classifier(stage: &Stage) -> bool {
-    matches!(stage, Stage::Quality(config) if config.trains())
+    matches!(stage, Stage::Quality(config) if config.train.is_some())
 }
 
 fn planned_stages(job: &Job, phases: &[Phase]) -> Vec<PlannedStage> {

@@ -29,7 +29,7 @@ fn a_job_that_only_reads() {
 fn every_barrier_ends_a_map_and_starts_one() {
     let plan = Plan::new(&job(&json!([
         {"read": {"paths": ["/in/*.jsonl"], "keep": true}}, {"clean": {}}, {"dedup": {"keep": true}},
-        {"quality": {"model": "/quality.bin", "fraction": 0.1}}, {"tokenize": {"train": {}}}
+        {"quality": {"model": "/quality.bin", "keep_fraction": 0.1}}, {"tokenize": {"train": {}}}
     ])));
     insta::assert_snapshot!(plan.render());
     assert_eq!(plan.map_before(3).map(|phase| phase.stages.clone()), Some(2..3));

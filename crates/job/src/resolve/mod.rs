@@ -115,7 +115,16 @@ fn locations(stage: &mut Stage) -> Vec<(String, &mut String)> {
             .collect(),
         Stage::Tokenize(config) => one("tokenizer", config.tokenizer.as_mut()).collect(),
         Stage::Language(config) => one("model", config.model.as_mut()).collect(),
-        Stage::Quality(config) => one("model", config.model.as_mut()).collect(),
+        Stage::Quality(config) => {
+            let (positive, negative) = match &mut config.train {
+                Some(train) => (train.positive.as_mut_slice(), train.negative.as_mut_slice()),
+                None => Default::default(),
+            };
+            one("model", config.model.as_mut())
+                .chain(listed("train.positive", positive))
+                .chain(listed("train.negative", negative))
+                .collect()
+        }
         Stage::Clean(_)
         | Stage::Filter(_)
         | Stage::Dedup(_)

@@ -2,7 +2,6 @@
 //! their code there.
 
 mod export;
-mod pending;
 mod portion;
 mod read;
 mod train;
@@ -18,7 +17,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use export::{ExportConfig, ExportFormat};
-pub use pending::{CleanConfig, LanguageConfig, QualityConfig};
+pub use orchestrator_text::clean::CleanConfig;
+pub use orchestrator_text::language::LanguageConfig;
+pub use orchestrator_text::quality::QualityConfig;
 pub use portion::Portion;
 pub use read::{Compression, Format, ReadConfig};
 pub use train::{

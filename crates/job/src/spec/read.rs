@@ -130,8 +130,6 @@ pub enum Format {
     Jsonl,
     /// A row, a document.
     Parquet,
-    /// Arrow IPC: a row, a document.
-    Arrow,
     /// A file, a document.
     Text,
     /// A file, a document.
@@ -165,7 +163,7 @@ impl Compression {
 }
 
 /// Extensions and what they stand for. The longer of two that fit stands first.
-const EXTENSIONS: [(&str, Format); 16] = [
+const EXTENSIONS: [(&str, Format); 15] = [
     (".warc.wet", Format::Wet),
     (".wet", Format::Wet),
     (".warc", Format::Warc),
@@ -174,7 +172,6 @@ const EXTENSIONS: [(&str, Format); 16] = [
     (".ndjson", Format::Jsonl),
     (".json", Format::Jsonl),
     (".parquet", Format::Parquet),
-    (".arrow", Format::Arrow),
     (".txt", Format::Text),
     (".text", Format::Text),
     (".md", Format::Markdown),
@@ -195,7 +192,7 @@ impl Format {
     /// Whether a file holds many records, so that a big one can be cut.
     pub fn has_records(self) -> bool {
         match self {
-            Self::Warc | Self::Wet | Self::Jsonl | Self::Parquet | Self::Arrow => true,
+            Self::Warc | Self::Wet | Self::Jsonl | Self::Parquet => true,
             Self::Text | Self::Markdown | Self::Html => false,
         }
     }

@@ -203,8 +203,8 @@ pub enum Order {
     /// Documents shuffled as a whole, anew in each epoch, then packed.
     #[default]
     Shuffled,
-    /// As the data set has them.
-    Sequential,
+    /// Each sequence begins at a random token.
+    Random,
 }
 
 /// How the model is judged on documents it does not learn from.

@@ -18,7 +18,11 @@ pub(crate) fn apply(
     scheduler.hear(&attempt.caller)?;
     if let Some(place) = scheduler.clocks.committed.get(&attempt.attempt) {
         // The reply to an earlier ask was lost on the way.
-        return if place.job == attempt.job { Ok(Answer::Done) } else { Err(Refusal::StaleLease(attempt.attempt)) };
+        return if place.job == attempt.job {
+            Ok(Answer::Done)
+        } else {
+            Err(Refusal::StaleLease(attempt.attempt))
+        };
     }
     let clock = scheduler.holder(attempt)?.clone();
     check(&outcome)?;
@@ -66,7 +70,8 @@ fn check(outcome: &TaskOutcome) -> Result<(), Refusal> {
 
 /// Whether a path is relative, stays inside the output and leaves attempts alone.
 pub(crate) fn is_result_path(path: &str) -> bool {
-    let clean = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains(['\\', '\0', ':']);
+    let clean =
+        |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains(['\\', '\0', ':']);
     !path.is_empty()
         && path.len() <= 1024
         && path.split('/').all(clean)
@@ -81,10 +86,23 @@ mod tests {
 
     #[test]
     fn paths_stay_inside_the_output() {
-        for good in ["stages/01-read/part-00000.parquet", ".orchestrator/intermediate/signatures-00000.bin", "a"] {
+        for good in
+            ["stages/01-read/part-00000.parquet", ".orchestrator/intermediate/signatures-00000.bin", "a"]
+        {
             assert!(is_result_path(good), "{good}");
         }
-        for bad in ["", "/a", "a//b", "../a", "a/..", "./a", "C:/a", "a\\b", ".orchestrator/attempts/0/0/1/x", "job.yaml"] {
+        for bad in [
+            "",
+            "/a",
+            "a//b",
+            "../a",
+            "a/..",
+            "./a",
+            "C:/a",
+            "a\\b",
+            ".orchestrator/attempts/0/0/1/x",
+            "job.yaml",
+        ] {
             assert!(!is_result_path(bad), "{bad}");
         }
     }

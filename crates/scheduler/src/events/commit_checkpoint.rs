@@ -28,9 +28,7 @@ pub(crate) fn apply(
             Err(Refusal::StepNotRising { step, last: last.step })
         };
     }
-    let inside = |path: &str| {
-        path.strip_prefix(".orchestrator/attempts/").is_some_and(|rest| is_result_path(rest))
-    };
+    let inside = |path: &str| path.strip_prefix(".orchestrator/attempts/").is_some_and(is_result_path);
     if !is_result_path(&path) {
         return Err(Refusal::BadPath(path));
     }

@@ -36,7 +36,9 @@ pub(crate) fn apply(
 fn unblamed(scheduler: &Scheduler, attempt: &AttemptRef) -> Option<Place> {
     let (index, phase) = scheduler.state.jobs.get(&attempt.job)?.active_phase()?;
     let gang = phase.gang.as_ref()?;
-    gang.unblamed
-        .contains(&attempt.attempt)
-        .then(|| Place { job: attempt.job.clone(), phase: index, task: 0 })
+    gang.unblamed.contains(&attempt.attempt).then(|| Place {
+        job: attempt.job.clone(),
+        phase: index,
+        task: 0,
+    })
 }

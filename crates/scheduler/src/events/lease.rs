@@ -49,8 +49,9 @@ fn next(scheduler: &Scheduler, worker: &WorkerId) -> Option<Turn> {
     });
     scheduler.clocks.ready.iter().take(LOOKED_AT_MAX).copied().find(|turn| {
         let Some(since) = scheduler.clocks.ready_since.get(turn) else { return true };
-        let failed_here = place(scheduler, *turn)
-            .is_some_and(|place| scheduler.state.task(&place).is_some_and(|task| task.failed_on.as_ref() == Some(worker)));
+        let failed_here = place(scheduler, *turn).is_some_and(|place| {
+            scheduler.state.task(&place).is_some_and(|task| task.failed_on.as_ref() == Some(worker))
+        });
         !(failed_here && others && scheduler.now < since + scheduler.options.elsewhere_ms)
     })
 }
@@ -89,7 +90,11 @@ fn seat(scheduler: &Scheduler, attempt: AttemptId) -> Option<Assignment> {
             rank: clock.rank?,
             world_size: gang.seats.len() as u32,
             generation: gang.generation,
-            resume_from: gang.checkpoint.as_ref().map(|checkpoint| checkpoint.path.clone()).unwrap_or_default(),
+            resume_from: gang
+                .checkpoint
+                .as_ref()
+                .map(|checkpoint| checkpoint.path.clone())
+                .unwrap_or_default(),
         }),
     })
 }

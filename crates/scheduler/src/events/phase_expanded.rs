@@ -8,7 +8,8 @@ use crate::scheduler::Scheduler;
 use crate::state::{PhaseStatus, Place};
 
 pub(crate) fn apply(scheduler: &mut Scheduler, job: &JobId, phase: u32, mut tasks: Vec<String>) {
-    let Some(entry) = scheduler.state.jobs.get(job).filter(|entry| entry.current_phase() == Some(phase)) else {
+    let Some(entry) = scheduler.state.jobs.get(job).filter(|entry| entry.current_phase() == Some(phase))
+    else {
         return;
     };
     let current = &entry.phases[phase as usize];

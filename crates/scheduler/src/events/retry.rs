@@ -32,7 +32,9 @@ pub(crate) fn restart(scheduler: &mut Scheduler, job: &JobId) -> u32 {
     scheduler.record(Fact::JobRetried { job: job.clone() });
     scheduler.effects.log(job, Level::Info, format!("runs again; {quarantined} tasks leave quarantine"));
     let entry = &scheduler.state.jobs[job];
-    if let Some((index, phase)) = entry.active_phase().filter(|(_, phase)| phase.status == PhaseStatus::Running) {
+    if let Some((index, phase)) =
+        entry.active_phase().filter(|(_, phase)| phase.status == PhaseStatus::Running)
+    {
         let ready: Vec<u32> = (0..)
             .zip(&phase.tasks)
             .filter(|(_, task)| task.status == TaskStatus::Ready)

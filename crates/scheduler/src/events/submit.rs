@@ -73,7 +73,11 @@ fn check(request: &JobRequest) -> Result<(), Refusal> {
         match phase.kind {
             PhaseKind::Tasks => {}
             PhaseKind::Gang { world_size, min_world_size } => {
-                if world_size == 0 || world_size > WORLD_SIZE_MAX || min_world_size == 0 || min_world_size > world_size {
+                if world_size == 0
+                    || world_size > WORLD_SIZE_MAX
+                    || min_world_size == 0
+                    || min_world_size > world_size
+                {
                     return bad(format!(
                         "the gang of phase `{}` has a world size of {world_size} and at least {min_world_size}, \
                          expected 1 to {WORLD_SIZE_MAX}",
@@ -92,13 +96,18 @@ fn equal_phases(earlier: &Job, phases: &[PhaseSpec]) -> u32 {
         .phases
         .iter()
         .zip(phases)
-        .take_while(|(old, new)| old.status == PhaseStatus::Published && old.spec.fingerprint == new.fingerprint)
+        .take_while(|(old, new)| {
+            old.status == PhaseStatus::Published && old.spec.fingerprint == new.fingerprint
+        })
         .count() as u32
 }
 
 /// The name's letters, digits and dashes: it becomes part of an id that people type.
 fn stem(name: &str) -> String {
-    let stem: String =
-        name.chars().take(64).map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' }).collect();
+    let stem: String = name
+        .chars()
+        .take(64)
+        .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' })
+        .collect();
     if stem.is_empty() { "job".to_owned() } else { stem }
 }

@@ -14,7 +14,8 @@ pub(crate) fn apply(scheduler: &mut Scheduler) {
     while let Some(attempt) = scheduler.clocks.expired(now) {
         scheduler.end_attempt(attempt, Cost::Loss, "its lease ran out");
     }
-    while let Some((ready_at, turn)) = scheduler.clocks.delayed.first().copied().filter(|(at, _)| *at <= now) {
+    while let Some((ready_at, turn)) = scheduler.clocks.delayed.first().copied().filter(|(at, _)| *at <= now)
+    {
         scheduler.clocks.delayed.remove(&(ready_at, turn));
         scheduler.clocks.ready.insert(turn);
         scheduler.clocks.ready_since.insert(turn, now);
@@ -65,8 +66,11 @@ fn is_late(scheduler: &Scheduler, job: &JobId, seated_at: u64) -> bool {
 }
 
 fn missing_ranks(scheduler: &Scheduler, job: &JobId, phase: u32) -> String {
-    let world_size =
-        scheduler.state.phase(job, phase).and_then(|phase| phase.gang.as_ref()).map_or(0, |gang| gang.seats.len());
+    let world_size = scheduler
+        .state
+        .phase(job, phase)
+        .and_then(|phase| phase.gang.as_ref())
+        .map_or(0, |gang| gang.seats.len());
     let joined = scheduler.clocks.gangs.get(job).map(|clock| &clock.joined);
     let missing: Vec<String> = (0..world_size as u32)
         .filter(|rank| !joined.is_some_and(|joined| joined.contains_key(rank)))

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use orchestrator_core::{AttemptId, FencingToken, JobId, StageTally, TaskOutcome, WorkerId};
 use orchestrator_scheduler::{
-    Answer, Assignment, AttemptRef, Caller, Capacity, Command, Event, Fact, FailureKind, JobRequest, JobStatus,
-    Options, PhaseKind, PhaseSpec, Place, Progress, Registration, Scheduler, State, Step,
+    Answer, Assignment, AttemptRef, Caller, Capacity, Command, Event, Fact, FailureKind, JobRequest,
+    JobStatus, Options, PhaseKind, PhaseSpec, Place, Progress, Registration, Scheduler, State, Step,
 };
 
 /// Steps of 100 ms after which a world must have come to an end.
@@ -69,7 +69,9 @@ impl World {
             trace: String::new(),
         };
         for number in 0..2 + world.random.below(3) {
-            world.workers.insert(WorkerId(format!("w{number}")), SimWorker { alive: true, ..Default::default() });
+            world
+                .workers
+                .insert(WorkerId(format!("w{number}")), SimWorker { alive: true, ..Default::default() });
         }
         for number in 0..1 + world.random.below(3) {
             world.submit(number);
@@ -103,8 +105,11 @@ impl World {
         let phases = (0..1 + self.random.below(4))
             .map(|phase| {
                 let gang = self.random.chance(30);
-                let kind =
-                    if gang { PhaseKind::Gang { world_size: 2, min_world_size: 1 } } else { PhaseKind::Tasks };
+                let kind = if gang {
+                    PhaseKind::Gang { world_size: 2, min_world_size: 1 }
+                } else {
+                    PhaseKind::Tasks
+                };
                 PhaseSpec { name: format!("p{phase}"), kind, fingerprint: format!("{number}-{phase}") }
             })
             .collect();
@@ -142,7 +147,8 @@ impl World {
             }
         }
         self.journal.extend(step.facts.iter().cloned());
-        let wanted = step.commands.iter().filter(|command| !matches!(command, Command::Wake | Command::Log { .. }));
+        let wanted =
+            step.commands.iter().filter(|command| !matches!(command, Command::Wake | Command::Log { .. }));
         self.effects.extend(wanted.cloned());
     }
 
@@ -171,7 +177,12 @@ impl World {
         }
         self.carry_out_effects();
         if self.troubled() && self.random.below(500) == 0 {
-            let failed = self.scheduler.state().jobs.iter().find(|(_, job)| matches!(job.status, JobStatus::Failed(_)));
+            let failed = self
+                .scheduler
+                .state()
+                .jobs
+                .iter()
+                .find(|(_, job)| matches!(job.status, JobStatus::Failed(_)));
             if let Some(job) = failed.map(|(id, _)| id.clone()) {
                 self.step(Event::Retry { job });
             }
@@ -213,14 +224,21 @@ impl World {
             for _ in 0..=u32::from(twice) {
                 let event = match command.clone() {
                     Command::Expand { job, phase } => {
-                        let gang = self.scheduler.state().phase(&job, phase).is_some_and(|phase| phase.gang.is_some());
+                        let gang = self
+                            .scheduler
+                            .state()
+                            .phase(&job, phase)
+                            .is_some_and(|phase| phase.gang.is_some());
                         let count = if gang { 1 } else { (u64::from(phase) * 7 + job.0.len() as u64) % 9 };
                         let tasks = (0..count).map(|task| format!("{job}/{phase}/{task}")).collect();
                         Event::PhaseExpanded { job, phase, tasks }
                     }
                     Command::Publish { place, attempt } => {
                         let known = self.committed.get(&place);
-                        assert!(!self.is_plain(&place) || known == Some(&attempt), "published what is not committed");
+                        assert!(
+                            !self.is_plain(&place) || known == Some(&attempt),
+                            "published what is not committed"
+                        );
                         Event::TaskPublished { place }
                     }
                     Command::PublishPhase { job, phase } => Event::PhasePublished { job, phase },
@@ -270,7 +288,8 @@ impl World {
                 Err(_) => return self.register(name),
             }
         }
-        for (assignment, until, checkpoints) in self.workers[name].held.values().cloned().collect::<Vec<_>>() {
+        for (assignment, until, checkpoints) in self.workers[name].held.values().cloned().collect::<Vec<_>>()
+        {
             self.work(name, &assignment, until, checkpoints);
         }
     }
@@ -308,7 +327,8 @@ impl World {
                 manifest: "{}".into(),
             };
             if self.step(event).answer.is_ok()
-                && let Some(held) = self.workers.get_mut(name).and_then(|worker| worker.held.get_mut(&assignment.attempt))
+                && let Some(held) =
+                    self.workers.get_mut(name).and_then(|worker| worker.held.get_mut(&assignment.attempt))
             {
                 held.2 = checkpoints + 1;
             }
@@ -319,14 +339,16 @@ impl World {
         let trouble = if self.troubled() { 8 } else { 0 };
         if self.random.chance(trouble) {
             let kinds = if self.random.chance(10) { 4 } else { 3 };
-            let kind = [FailureKind::Error, FailureKind::Released, FailureKind::PeerLost, FailureKind::Permanent]
-                [self.random.below(kinds) as usize];
+            let kind =
+                [FailureKind::Error, FailureKind::Released, FailureKind::PeerLost, FailureKind::Permanent]
+                    [self.random.below(kinds) as usize];
             self.step(Event::Fail { attempt, kind, error: "it broke".into() });
             self.forget(name, assignment.attempt);
             return;
         }
         if self.random.chance(trouble) {
-            let stale = AttemptRef { token: FencingToken(attempt.token.0.saturating_sub(1)), ..attempt.clone() };
+            let stale =
+                AttemptRef { token: FencingToken(attempt.token.0.saturating_sub(1)), ..attempt.clone() };
             let before = self.journal.len();
             self.step(Event::Commit { attempt: stale, outcome: TaskOutcome::default() });
             assert_eq!(before, self.journal.len(), "a stale token changed something");
@@ -337,7 +359,8 @@ impl World {
         }
         let repeats = 1 + u64::from(self.random.chance(trouble));
         for repeat in 0..repeats {
-            let first = self.step(Event::Commit { attempt: attempt.clone(), outcome: TaskOutcome::default() });
+            let first =
+                self.step(Event::Commit { attempt: attempt.clone(), outcome: TaskOutcome::default() });
             if repeat > 0 && first.answer.is_ok() {
                 assert!(first.facts.is_empty(), "a repeated commit changed something");
             }
@@ -376,5 +399,11 @@ impl World {
 }
 
 fn options(incarnation: u64) -> Options {
-    Options { incarnation, lease_ms: 3_000, gang_join_ms: 5_000, gang_regroup_ms: 1_000, ..Options::default() }
+    Options {
+        incarnation,
+        lease_ms: 3_000,
+        gang_join_ms: 5_000,
+        gang_regroup_ms: 1_000,
+        ..Options::default()
+    }
 }

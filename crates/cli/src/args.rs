@@ -1,0 +1,277 @@
+//! The command line. What it offers is a contract (docs/cli.md); tests hold its help texts.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// From raw text to a trained Transformer, from one job file.
+#[derive(Debug, Parser)]
+#[command(name = "orchestrator", version, about, propagate_version = true)]
+pub struct Cli {
+    /// How results are printed.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
+    pub output: Format,
+    /// How much is logged to standard error: `error`, `warn`, `info`, `debug`, or a filter such as `orchestrator_worker=debug`.
+    #[arg(long, global = true, env = "ORCHESTRATOR_LOG", default_value = "warn")]
+    pub log: String,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Tables and sentences.
+    #[default]
+    Human,
+    /// JSON, one document.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a job on this machine: coordinator and workers embedded.
+    Run(RunArgs),
+    /// Check a job file.
+    Validate(JobFile),
+    /// Print the stages and phases of a job.
+    Plan(JobFile),
+    /// Print the JSON Schema of the job file, for editors.
+    Schema,
+    /// Give a job to a coordinator; prints the job's id.
+    Submit(SubmitArgs),
+    /// List the jobs of a coordinator.
+    Jobs(Remote),
+    /// Show one job: its phases, what runs, what failed.
+    Describe(JobArgs),
+    /// Follow one job until it ends.
+    Watch(JobArgs),
+    /// Print what was decided about a job: retries, losses, generations.
+    Logs(LogsArgs),
+    /// Stop a job.
+    Cancel(JobArgs),
+    /// Give the quarantined tasks of a failed job new attempts.
+    Retry(JobArgs),
+    /// Run a coordinator.
+    Coordinator(CoordinatorArgs),
+    /// Run a worker.
+    Worker(WorkerArgs),
+    /// List the workers of a coordinator.
+    Workers(Remote),
+    /// Make a certificate authority, a certificate and a token for a cluster.
+    Certs(CertsArgs),
+    /// Show a data set, a part, a token shard or a checkpoint.
+    Inspect(InspectArgs),
+    /// Show what happened to one document, stage by stage.
+    Trace(TraceArgs),
+    /// Sample from a trained model.
+    Generate(GenerateArgs),
+    /// Print the figures of a run: in, kept, dropped by rule, bytes.
+    Stats(RunPath),
+    /// Query a run's kept, dropped and noted rows with SQL.
+    Query(QueryArgs),
+    /// Print a shell's completions.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// One rank of a training gang; started by workers.
+    #[command(hide = true)]
+    Rank,
+    /// The job file's reference as Markdown; docs/job-file.md holds it.
+    #[command(hide = true)]
+    Reference,
+}
+
+#[derive(Debug, Args)]
+pub struct JobFile {
+    /// The job file.
+    pub job: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The job file.
+    pub job: PathBuf,
+    /// Tasks at a time. By default one for each core.
+    #[arg(long)]
+    pub workers: Option<u32>,
+    /// Where the journal lies; by default in the output, or beside the job file when the output is remote.
+    #[arg(long)]
+    pub state: Option<PathBuf>,
+    /// Keep the phases of an earlier run in the same output whose configuration and inputs are equal.
+    #[arg(long)]
+    pub reuse: bool,
+    /// Write to this output instead of the job file's.
+    #[arg(long)]
+    pub output_dir: Option<String>,
+}
+
+/// How to reach a coordinator.
+#[derive(Clone, Debug, Args)]
+pub struct Remote {
+    /// Address of the coordinator.
+    #[arg(long, env = "ORCHESTRATOR_COORDINATOR", default_value = "http://127.0.0.1:7070")]
+    pub coordinator: String,
+    /// File with the cluster's token.
+    #[arg(long, env = "ORCHESTRATOR_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Certificate authority of the coordinator, PEM.
+    #[arg(long, env = "ORCHESTRATOR_AUTHORITY")]
+    pub authority: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct SubmitArgs {
+    /// The job file.
+    pub job: PathBuf,
+    /// Follow the job until it ends.
+    #[arg(long)]
+    pub watch: bool,
+    /// Keep the phases of an earlier run in the same output whose configuration and inputs are equal.
+    #[arg(long)]
+    pub reuse: bool,
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+#[derive(Debug, Args)]
+pub struct JobArgs {
+    /// The job's id.
+    pub id: String,
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// The job's id.
+    pub id: String,
+    /// Go on until the job ends.
+    #[arg(long)]
+    pub follow: bool,
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+#[derive(Debug, Args)]
+pub struct CoordinatorArgs {
+    /// Address to listen on. Anything but loopback demands a certificate and a token.
+    #[arg(long, default_value = "127.0.0.1:7070")]
+    pub listen: String,
+    /// Directory of the journal.
+    #[arg(long, default_value = ".orchestrator-state")]
+    pub state: PathBuf,
+    /// Certificate chain, PEM.
+    #[arg(long, requires = "key")]
+    pub certificate: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[arg(long, requires = "certificate")]
+    pub key: Option<PathBuf>,
+    /// File with the token that callers must show; by default one is made in the state directory.
+    #[arg(long)]
+    pub token_file: Option<PathBuf>,
+    /// Listen beyond loopback without certificate or token. Anybody who reaches the port can run jobs.
+    #[arg(long)]
+    pub insecure: bool,
+    /// A worker that is not heard of for so long has lost its tasks.
+    #[arg(long, default_value_t = 15_000)]
+    pub lease_ms: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct WorkerArgs {
+    #[command(flatten)]
+    pub remote: Remote,
+    /// The worker's name; by default the host's name and the process number.
+    #[arg(long, env = "ORCHESTRATOR_WORKER")]
+    pub name: Option<String>,
+    /// The address under which other hosts' ranks reach this one's.
+    #[arg(long, env = "ORCHESTRATOR_HOST", default_value = "127.0.0.1")]
+    pub host: String,
+    /// Tasks at a time. By default one for each core.
+    #[arg(long)]
+    pub slots: Option<u32>,
+    /// Training ranks at a time. By default as many as tasks.
+    #[arg(long)]
+    pub gang_slots: Option<u32>,
+    /// GPUs to offer.
+    #[arg(long, default_value_t = 0)]
+    pub gpus: u32,
+    /// Directory for spilled data.
+    #[arg(long)]
+    pub scratch: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct CertsArgs {
+    /// Where to write `ca.crt`, `tls.crt`, `tls.key` and `token`.
+    #[arg(default_value = "certs")]
+    pub directory: PathBuf,
+    /// Names and addresses under which the coordinator is reached.
+    #[arg(long = "name", default_values_t = [String::from("localhost"), String::from("127.0.0.1")])]
+    pub names: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// A run, a Parquet file, a token shard (`.bin` or `.idx`), or a checkpoint directory.
+    pub path: PathBuf,
+    /// Rows to show.
+    #[arg(long, default_value_t = 5)]
+    pub rows: usize,
+}
+
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    /// A document's id, or its URL; or a checkpoint (`step-00002000`).
+    pub what: String,
+    /// The run's output.
+    #[arg(long, default_value = ".")]
+    pub run: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct RunPath {
+    /// The run's output.
+    pub run: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct QueryArgs {
+    /// The run's output.
+    pub run: PathBuf,
+    /// SQL over tables named like the stages: `filter`, `filter_dropped`, `pii_notes`.
+    pub sql: String,
+}
+
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    /// A run's `model` directory.
+    #[arg(long)]
+    pub model: PathBuf,
+    /// The text to go on from.
+    #[arg(long)]
+    pub prompt: String,
+    /// Tokens to add at most.
+    #[arg(long, default_value_t = 100)]
+    pub max_tokens: usize,
+    /// 0 is greedy.
+    #[arg(long, default_value_t = 0.8)]
+    pub temperature: f32,
+    /// Choose among so many of the likeliest tokens; 0 for all.
+    #[arg(long, default_value_t = 50)]
+    pub top_k: usize,
+    /// Choose among the likeliest tokens that make up so much of the probability.
+    #[arg(long, default_value_t = 1.0)]
+    pub top_p: f32,
+    /// Beam search with so many beams instead of sampling.
+    #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p"])]
+    pub beams: Option<usize>,
+    /// Samples to draw.
+    #[arg(long, default_value_t = 1)]
+    pub samples: usize,
+    /// Where chance starts.
+    #[arg(long, default_value_t = 1337)]
+    pub seed: u64,
+}

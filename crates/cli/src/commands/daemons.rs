@@ -1,0 +1,162 @@
+//! The daemons: coordinator, worker, and the rank process that a worker starts.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use orchestrator_coordinator::{Coordinator, CoordinatorOptions, TlsOptions};
+use orchestrator_core::WorkerId;
+use orchestrator_worker::{Worker, WorkerOptions};
+
+use crate::args::{CoordinatorArgs, WorkerArgs};
+use crate::commands::{certs, remote};
+use crate::console::Console;
+use crate::failure::Failure;
+use crate::planner::JobPlanner;
+use crate::reporter::AnalyticsReporter;
+
+/// The machine's cores.
+pub fn cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32)
+}
+
+/// How a worker starts a rank: this very binary.
+pub fn rank_command() -> Result<Vec<String>, Failure> {
+    let binary = std::env::current_exe().context("this binary cannot be found")?;
+    Ok(vec![binary.to_string_lossy().into_owned(), "rank".to_owned()])
+}
+
+fn read_text(path: &Path, what: &str) -> Result<String, Failure> {
+    Ok(std::fs::read_to_string(path).with_context(|| format!("the {what} `{}` cannot be read", path.display()))?)
+}
+
+/// Runs a coordinator until it is told to stop.
+pub fn coordinator(args: CoordinatorArgs, console: &Console) -> Result<(), Failure> {
+    let listen: SocketAddr = args
+        .listen
+        .parse()
+        .map_err(|_| Failure::usage(anyhow!("`{}` is no address: expected ADDRESS:PORT", args.listen)))?;
+    std::fs::create_dir_all(&args.state)
+        .with_context(|| format!("the state directory `{}` cannot be made", args.state.display()))?;
+    let tls = match (&args.certificate, &args.key) {
+        (Some(certificate), Some(key)) => Some(TlsOptions {
+            certificate: read_text(certificate, "certificate")?,
+            key: read_text(key, "key")?,
+            client_authority: None,
+        }),
+        _ => None,
+    };
+    let token_file = args.token_file.clone().unwrap_or_else(|| args.state.join("token"));
+    let token = token(&token_file, args.insecure)?;
+    let options = CoordinatorOptions {
+        listen,
+        lease_ms: args.lease_ms,
+        heartbeat_ms: (args.lease_ms / 8).clamp(100, 5_000),
+        token,
+        tls,
+        insecure: args.insecure,
+        ..CoordinatorOptions::new(args.state.join("journal.sqlite"))
+    };
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        let mut handle = Coordinator::start(options, Arc::new(JobPlanner))
+            .await
+            .context("the coordinator cannot start")?;
+        console.note(&format!("coordinator on {}, token in `{}`", handle.address(), token_file.display()));
+        tokio::select! {
+            error = handle.stopped() => Err(Failure::Failed(error.into())),
+            () = told_to_stop() => {
+                handle.shutdown().await.context("the coordinator did not stop well")?;
+                Ok(())
+            }
+        }
+    })
+}
+
+/// The token of the cluster: what the file holds, or a new one that only this user can read.
+fn token(file: &Path, insecure: bool) -> Result<Option<String>, Failure> {
+    if insecure && !file.exists() {
+        return Ok(None);
+    }
+    if !file.exists() {
+        certs::write(file, certs::new_token()?.as_bytes(), true)?;
+    }
+    Ok(Some(read_text(file, "token file")?.trim().to_owned()))
+}
+
+/// Runs a worker until it is told to stop; then it drains.
+pub fn worker(args: WorkerArgs, console: &Console) -> Result<(), Failure> {
+    let (token, authority) = remote::credentials(&args.remote)?;
+    let slots = args.slots.unwrap_or_else(cores);
+    let scratch = args.scratch.clone().unwrap_or_else(std::env::temp_dir);
+    std::fs::create_dir_all(&scratch)
+        .with_context(|| format!("the scratch directory `{}` cannot be made", scratch.display()))?;
+    let options = WorkerOptions {
+        coordinator: args.remote.coordinator.clone(),
+        token,
+        authority,
+        name: WorkerId(args.name.unwrap_or_else(default_name)),
+        host: args.host,
+        slots,
+        gang_slots: args.gang_slots.unwrap_or(slots),
+        memory_bytes: memory_bytes(),
+        gpus: args.gpus,
+        scratch,
+        rank_command: rank_command()?,
+        reporter: Arc::new(AnalyticsReporter),
+    };
+    let name = options.name.clone();
+    runtime()?.block_on(async {
+        let handle = Worker::start(options).map_err(Failure::usage)?;
+        console.note(&format!("worker {name} for {}", args.remote.coordinator));
+        told_to_stop().await;
+        console.note(&format!("worker {name} drains"));
+        handle.drain().await;
+        Ok(())
+    })
+}
+
+/// Runs one rank; its orders come over standard input.
+pub fn rank() -> Result<(), Failure> {
+    match orchestrator_worker::run_rank(Arc::new(AnalyticsReporter)) {
+        0 => Ok(()),
+        _ => Err(Failure::Failed(anyhow!("the rank ended without an outcome; its worker knows why"))),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot be started")?)
+}
+
+/// Waits for SIGTERM or SIGINT.
+async fn told_to_stop() {
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminated => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+fn default_name() -> String {
+    let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    let host = host.trim();
+    format!("{}-{}", if host.is_empty() { "worker" } else { host }, std::process::id())
+}
+
+/// Memory of this machine, or 0 where it cannot be told.
+fn memory_bytes() -> u64 {
+    let text = std::fs::read_to_string(PathBuf::from("/proc/meminfo")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()).unwrap_or(0) << 10
+}

@@ -1,0 +1,66 @@
+//! `generate`: samples of a trained model.
+
+use orchestrator_model::generate::{GenerateOptions, Strategy, generate};
+use orchestrator_model::{Device, open};
+use orchestrator_pipeline::training::StoredCheckpoint;
+use orchestrator_storage::Store;
+use orchestrator_text::tokenizer::Tokenizer;
+use orchestrator_train::CheckpointSource;
+use orchestrator_train::export::load_model;
+use serde_json::json;
+
+use crate::args::GenerateArgs;
+use crate::console::Console;
+use crate::failure::Failure;
+
+/// Continues the prompt.
+pub fn run(args: &GenerateArgs, console: &Console) -> Result<(), Failure> {
+    let store = Store::open(&args.model.to_string_lossy()).map_err(Failure::usage)?;
+    let source = StoredCheckpoint::new(store, "");
+    let model = load_model(&source).map_err(Failure::usage)?;
+    let bytes = source.get("tokenizer.json").map_err(Failure::usage)?;
+    let end_of_text = end_of_text(&source)?;
+    let tokenizer = Tokenizer::from_json(&bytes, &end_of_text).map_err(Failure::usage)?;
+    let mut prompt = Vec::new();
+    tokenizer.encode(&args.prompt, &mut prompt).map_err(Failure::usage)?;
+    if prompt.is_empty() {
+        prompt.push(tokenizer.end_of_text());
+    }
+    let mut engine = open(&model.config, &model.weights, Device::Cpu).map_err(anyhow::Error::from)?;
+    let mut samples = Vec::new();
+    for number in 0..args.samples.max(1) as u64 {
+        let options = GenerateOptions {
+            max_tokens: args.max_tokens,
+            end_of_text: Some(tokenizer.end_of_text()),
+            strategy: strategy(args, number),
+        };
+        let tokens = generate(&mut *engine, &model.config, &prompt, &options, &mut |_| true)
+            .map_err(Failure::usage)?;
+        samples.push(tokenizer.decode(&tokens));
+    }
+    let value = json!({ "prompt": args.prompt, "samples": samples });
+    console.result(&value, || {
+        let texts: Vec<String> = samples.iter().map(|sample| format!("{}{sample}", args.prompt)).collect();
+        texts.join("\n———\n")
+    })
+}
+
+fn strategy(args: &GenerateArgs, number: u64) -> Strategy {
+    match args.beams {
+        Some(beams) => Strategy::Beam { beams, length_penalty: 1.0 },
+        None if args.temperature <= 0.0 => Strategy::Greedy,
+        None => Strategy::Sample {
+            temperature: f64::from(args.temperature),
+            top_k: args.top_k,
+            top_p: f64::from(args.top_p),
+            seed: args.seed + number,
+        },
+    }
+}
+
+/// The end-of-text token that `tokenizer_config.json` names.
+fn end_of_text(source: &StoredCheckpoint) -> Result<String, Failure> {
+    let bytes = source.get("tokenizer_config.json").map_err(Failure::usage)?;
+    let config: serde_json::Value = serde_json::from_slice(&bytes).map_err(Failure::usage)?;
+    Ok(config["eos_token"].as_str().unwrap_or("<|endoftext|>").to_owned())
+}

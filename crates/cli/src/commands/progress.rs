@@ -1,0 +1,93 @@
+//! Bars for a person who watches; nothing where nobody does.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use orchestrator_core::units::ByteSize;
+use orchestrator_proto::v1::{JobDetail, PhaseDetail, PhaseState};
+
+use crate::console::{Console, count};
+
+/// One bar for each phase that has begun.
+pub struct Bars {
+    all: Option<MultiProgress>,
+    bars: Mutex<BTreeMap<u32, ProgressBar>>,
+}
+
+impl Bars {
+    /// Shows bars if a person watches.
+    pub fn new(console: &Console) -> Self {
+        Self { all: console.is_interactive().then(MultiProgress::new), bars: Mutex::default() }
+    }
+
+    /// Draws the state of a job.
+    pub fn show(&self, detail: &JobDetail) {
+        let Some(all) = &self.all else { return };
+        let mut bars = self.bars.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for phase in detail.phases.iter().filter(|phase| phase.state() != PhaseState::Waiting) {
+            let bar = bars.entry(phase.phase).or_insert_with(|| {
+                let bar = all.add(ProgressBar::new(1));
+                bar.set_style(style());
+                bar.set_prefix(phase.name.clone());
+                bar
+            });
+            draw(bar, phase);
+        }
+    }
+
+    /// Leaves the bars as they are.
+    pub fn finish(&self, detail: &JobDetail) {
+        self.show(detail);
+        for bar in self.bars.lock().unwrap_or_else(std::sync::PoisonError::into_inner).values() {
+            if !bar.is_finished() {
+                bar.abandon();
+            }
+        }
+    }
+}
+
+fn style() -> ProgressStyle {
+    ProgressStyle::with_template("{prefix:<38!} {bar:24} {pos:>6}/{len:<6} {elapsed:>4} {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn draw(bar: &ProgressBar, phase: &PhaseDetail) {
+    let training = serde_json::from_str::<Training>(&phase.progress).ok();
+    match &training {
+        Some(training) if training.steps > 0 => {
+            bar.set_length(training.steps);
+            bar.set_position(training.step);
+            bar.set_message(training.message());
+        }
+        _ => {
+            bar.set_length(u64::from(phase.tasks.max(1)));
+            bar.set_position(u64::from(phase.tasks_done));
+            if phase.records > 0 {
+                bar.set_message(format!("{} records, {}", count(phase.records), ByteSize(phase.bytes)));
+            }
+        }
+    }
+    if phase.state() == PhaseState::Published && !bar.is_finished() {
+        bar.set_position(bar.length().unwrap_or(1));
+        bar.finish();
+    }
+}
+
+/// What a gang says of itself.
+#[derive(serde::Deserialize)]
+struct Training {
+    step: u64,
+    #[serde(default)]
+    steps: u64,
+    loss: Option<f64>,
+    tokens_per_second: Option<f64>,
+}
+
+impl Training {
+    fn message(&self) -> String {
+        let loss = self.loss.map_or_else(String::new, |loss| format!("loss {loss:.3}"));
+        let rate = self.tokens_per_second.map_or_else(String::new, |rate| format!(", {} tokens/s", count(rate as u64)));
+        loss + &rate
+    }
+}

@@ -1,0 +1,302 @@
+//! Verbs that speak to a coordinator.
+
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use orchestrator_proto::MESSAGE_SIZE_MAX;
+use orchestrator_proto::v1::jobs_client::JobsClient;
+use orchestrator_proto::v1::{
+    CancelRequest, DescribeRequest, Disposition, JobDetail, JobState, ListJobsRequest, ListWorkersRequest,
+    LogsRequest, RetryRequest, SubmitRequest, WatchRequest,
+};
+use serde_json::{Value, json};
+use tonic::Status;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+
+use crate::args::{JobArgs, LogsArgs, Remote, SubmitArgs};
+use crate::commands::progress::Bars;
+use crate::commands::summary;
+use crate::console::{Console, count, table};
+use crate::failure::Failure;
+use crate::job_file;
+
+/// A client of the Jobs service.
+pub type Client = JobsClient<InterceptedService<Channel, Token>>;
+
+/// Adds the caller's token to every call.
+#[derive(Clone)]
+pub struct Token(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Token {
+    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, Status> {
+        if let Some(value) = &self.0 {
+            request.metadata_mut().insert("authorization", value.clone());
+        }
+        Ok(request)
+    }
+}
+
+/// Connects to a coordinator.
+pub async fn connect(address: &str, token: Option<&str>, authority: Option<&[u8]>) -> Result<Client, Failure> {
+    let mut endpoint = Endpoint::from_shared(address.to_owned())
+        .map_err(|_| Failure::usage(anyhow!("`{address}` is no address: expected `http://host:port`")))?
+        .connect_timeout(Duration::from_secs(5));
+    if let Some(authority) = authority {
+        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority));
+        endpoint = endpoint.tls_config(tls).map_err(Failure::usage)?;
+    }
+    let channel = endpoint.connect().await.with_context(|| {
+        format!("no coordinator answers at `{address}`: start one with `orchestrator coordinator`, or name it with --coordinator")
+    })?;
+    let token = match token {
+        Some(token) => Some(format!("Bearer {token}").parse().map_err(Failure::usage)?),
+        None => None,
+    };
+    Ok(JobsClient::with_interceptor(channel, Token(token))
+        .max_decoding_message_size(MESSAGE_SIZE_MAX)
+        .max_encoding_message_size(MESSAGE_SIZE_MAX))
+}
+
+/// Reads the token and the authority that the arguments name.
+pub fn credentials(remote: &Remote) -> Result<(Option<String>, Option<Vec<u8>>), Failure> {
+    let token = match &remote.token_file {
+        Some(path) => Some(
+            std::fs::read_to_string(path)
+                .with_context(|| format!("the token file `{}` cannot be read", path.display()))?
+                .trim()
+                .to_owned(),
+        ),
+        None => None,
+    };
+    let authority = match &remote.authority {
+        Some(path) => Some(
+            std::fs::read(path).with_context(|| format!("the authority `{}` cannot be read", path.display()))?,
+        ),
+        None => None,
+    };
+    Ok((token, authority))
+}
+
+async fn client(remote: &Remote) -> Result<Client, Failure> {
+    let (token, authority) = credentials(remote)?;
+    connect(&remote.coordinator, token.as_deref(), authority.as_deref()).await
+}
+
+/// What a refusal of the coordinator means for the exit code.
+pub fn refused(status: &Status) -> Failure {
+    let error = orchestrator_proto::error(status);
+    let message = anyhow!("{}", error.message);
+    match error.code {
+        orchestrator_core::ErrorCode::InvalidInput
+        | orchestrator_core::ErrorCode::Conflict
+        | orchestrator_core::ErrorCode::NotFound => Failure::Usage(message),
+        _ => Failure::Failed(message),
+    }
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot be started")?
+        .block_on(work)
+}
+
+/// Gives a job to the coordinator.
+pub fn submit(args: SubmitArgs, console: &Console) -> Result<(), Failure> {
+    let resolved = job_file::freeze(job_file::load(&args.job)?)?;
+    let (priority, output) = (resolved.job.priority, resolved.job.output.clone());
+    let request = SubmitRequest {
+        resolved_job: resolved.to_json().map_err(anyhow::Error::from)?,
+        priority,
+        reuse: args.reuse,
+    };
+    block_on(async {
+        let mut client = client(&args.remote).await?;
+        let reply = client.submit(request).await.map_err(|status| refused(&status))?.into_inner();
+        let disposition = disposition_name(reply.disposition());
+        if !args.watch {
+            return console
+                .result(&json!({ "job": reply.job, "disposition": disposition }), || reply.job.clone());
+        }
+        console.note(&format!("job {} ({disposition})", reply.job));
+        let detail = follow(&mut client, &reply.job, console).await?;
+        summary::finish(&detail, &output, console)
+    })
+}
+
+/// `new`, `resumed` or `finished`.
+pub fn disposition_name(disposition: Disposition) -> &'static str {
+    match disposition {
+        Disposition::Unspecified | Disposition::New => "new",
+        Disposition::Resumed => "resumed",
+        Disposition::Finished => "finished before",
+    }
+}
+
+/// Follows a job to its end, with bars where a person watches. A coordinator that restarts is waited for.
+pub async fn follow(client: &mut Client, job: &str, console: &Console) -> Result<JobDetail, Failure> {
+    const PATIENCE: u32 = 120;
+    let bars = Bars::new(console);
+    let mut last = None;
+    let mut silent = 0;
+    loop {
+        match client.watch(WatchRequest { job: job.to_owned() }).await {
+            Ok(stream) => {
+                let mut stream = stream.into_inner();
+                while let Ok(Some(detail)) = stream.message().await {
+                    silent = 0;
+                    bars.show(&detail);
+                    last = Some(detail);
+                }
+                if let Some(detail) = last.as_ref().filter(|detail| has_ended(detail)) {
+                    bars.finish(detail);
+                    return Ok(detail.clone());
+                }
+            }
+            Err(status) => {
+                let failure = refused(&status);
+                if matches!(failure, Failure::Usage(_)) || silent >= PATIENCE {
+                    return Err(failure);
+                }
+            }
+        }
+        silent += 1;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+fn has_ended(detail: &JobDetail) -> bool {
+    let state = detail.summary.as_ref().map(orchestrator_proto::v1::JobSummary::state);
+    matches!(state, Some(JobState::Succeeded | JobState::Failed | JobState::Cancelled))
+}
+
+/// Lists jobs.
+pub fn jobs(remote: &Remote, console: &Console) -> Result<(), Failure> {
+    let jobs = block_on(async {
+        let reply = client(remote).await?.list(ListJobsRequest {}).await;
+        Ok(reply.map_err(|status| refused(&status))?.into_inner().jobs)
+    })?;
+    let value: Vec<Value> = jobs
+        .iter()
+        .map(|job| {
+            json!({ "job": job.job, "name": job.name, "state": state_name(job.state()), "output": job.output,
+                "phases_done": job.phases_done, "phases": job.phases, "priority": job.priority, "error": job.error })
+        })
+        .collect();
+    console.result(&value, || {
+        let rows = jobs
+            .iter()
+            .map(|job| {
+                let phases = format!("{}/{}", job.phases_done, job.phases);
+                [job.job.clone(), state_name(job.state()).to_owned(), phases, job.output.clone()]
+            })
+            .collect();
+        table(["job", "state", "phases", "output"], &[2], rows)
+    })
+}
+
+/// The word for a job's state.
+pub fn state_name(state: JobState) -> &'static str {
+    match state {
+        JobState::Unspecified => "unknown",
+        JobState::Queued => "queued",
+        JobState::Running => "running",
+        JobState::Succeeded => "succeeded",
+        JobState::Failed => "failed",
+        JobState::Cancelled => "cancelled",
+    }
+}
+
+/// Shows one job.
+pub fn describe(args: &JobArgs, console: &Console) -> Result<(), Failure> {
+    let detail = block_on(async {
+        let reply = client(&args.remote).await?.describe(DescribeRequest { job: args.id.clone() }).await;
+        Ok(reply.map_err(|status| refused(&status))?.into_inner())
+    })?;
+    console.result(&summary::detail_json(&detail), || summary::detail_text(&detail))
+}
+
+/// Follows one job.
+pub fn watch(args: &JobArgs, console: &Console) -> Result<(), Failure> {
+    block_on(async {
+        let mut client = client(&args.remote).await?;
+        let detail = follow(&mut client, &args.id, console).await?;
+        let output = detail.summary.as_ref().map_or("", |summary| summary.output.as_str()).to_owned();
+        summary::finish(&detail, &output, console)
+    })
+}
+
+/// Prints a job's log.
+pub fn logs(args: &LogsArgs, console: &Console) -> Result<(), Failure> {
+    block_on(async {
+        let request = LogsRequest { job: args.id.clone(), follow: args.follow };
+        let mut client = client(&args.remote).await?;
+        let mut lines = client.logs(request).await.map_err(|status| refused(&status))?.into_inner();
+        while let Some(line) = lines.message().await.map_err(|status| refused(&status))? {
+            let value = json!({ "unix_ms": line.unix_ms, "level": line.level, "text": line.text });
+            if console.is_json() {
+                console.text(&format!("{value}\n"))?;
+            } else {
+                console.text(&format!("{:>5} {}\n", line.level, line.text))?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Stops a job.
+pub fn cancel(args: &JobArgs, console: &Console) -> Result<(), Failure> {
+    block_on(async {
+        let reply = client(&args.remote).await?.cancel(CancelRequest { job: args.id.clone() }).await;
+        reply.map_err(|status| refused(&status))?;
+        console.result(&json!({ "job": args.id, "state": "cancelled" }), || format!("{} cancelled", args.id))
+    })
+}
+
+/// Gives quarantined tasks new attempts.
+pub fn retry(args: &JobArgs, console: &Console) -> Result<(), Failure> {
+    block_on(async {
+        let reply = client(&args.remote).await?.retry(RetryRequest { job: args.id.clone() }).await;
+        let tasks = reply.map_err(|status| refused(&status))?.into_inner().tasks;
+        console.result(&json!({ "job": args.id, "tasks": tasks }), || format!("{tasks} tasks tried again"))
+    })
+}
+
+/// Lists workers.
+pub fn workers(remote: &Remote, console: &Console) -> Result<(), Failure> {
+    let workers = block_on(async {
+        let reply = client(remote).await?.list_workers(ListWorkersRequest {}).await;
+        Ok(reply.map_err(|status| refused(&status))?.into_inner().workers)
+    })?;
+    let value: Vec<Value> = workers
+        .iter()
+        .map(|worker| {
+            json!({ "worker": worker.worker, "host": worker.host, "slots": worker.slots, "busy": worker.busy,
+                "gang_slots": worker.gang_slots, "gpus": worker.gpus, "memory_bytes": worker.memory_bytes,
+                "since_heartbeat_ms": worker.since_heartbeat_ms, "draining": worker.draining,
+                "version": worker.version })
+        })
+        .collect();
+    console.result(&value, || {
+        let rows = workers
+            .iter()
+            .map(|worker| {
+                let state = if worker.draining { "draining" } else { "up" };
+                [
+                    worker.worker.clone(),
+                    worker.host.clone(),
+                    format!("{}/{}", worker.busy, worker.slots),
+                    worker.gang_slots.to_string(),
+                    worker.gpus.to_string(),
+                    format!("{} ms", count(worker.since_heartbeat_ms)),
+                    state.to_owned(),
+                ]
+            })
+            .collect();
+        table(["worker", "host", "busy", "gang slots", "gpus", "heard", "state"], &[2, 3, 4, 5], rows)
+    })
+}

@@ -1,0 +1,138 @@
+//! `run`: the coordinator and the workers of a cluster, on this machine, over loopback gRPC. There is no second code path.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use orchestrator_coordinator::{Coordinator, CoordinatorOptions};
+use orchestrator_core::WorkerId;
+use orchestrator_job::Resolved;
+use orchestrator_proto::v1::{Disposition, JobDetail, SubmitRequest};
+use orchestrator_worker::{Worker, WorkerOptions};
+
+use crate::args::RunArgs;
+use crate::commands::{certs, daemons, remote, summary};
+use crate::console::Console;
+use crate::failure::Failure;
+use crate::job_file;
+use crate::planner::JobPlanner;
+use crate::reporter::AnalyticsReporter;
+
+/// A worker of this process that stops answering is stuck in a call of ours; nothing else takes it away.
+const LEASE_MS: u64 = 15_000;
+const HEARTBEAT_MS: u64 = 500;
+
+/// Runs a job to its end.
+pub fn run(args: RunArgs, console: &Console) -> Result<(), Failure> {
+    let mut job = job_file::load(&args.job)?;
+    if let Some(output) = &args.output_dir {
+        job.output = absolute(output)?;
+    }
+    let resolved = job_file::freeze(job)?;
+    let state = state_directory(&args, &resolved)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("the runtime cannot be started")?;
+    let output = resolved.job.output.clone();
+    let workers = args.workers.unwrap_or_else(daemons::cores).max(1);
+    let detail = runtime.block_on(async {
+        tokio::select! {
+            detail = embedded(&resolved, &state, workers, args.reuse, console) => detail,
+            _ = tokio::signal::ctrl_c() => {
+                Err(Failure::Failed(anyhow::anyhow!("interrupted: run the same command again to go on from here")))
+            }
+        }
+    });
+    // Blocking tasks that were told to stop end at their next record; nothing is lost by not waiting for them.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    summary::finish(&detail?, &output, console)
+}
+
+fn absolute(output: &str) -> Result<String, Failure> {
+    if output.contains("://") {
+        return Ok(output.to_owned());
+    }
+    let path = std::path::absolute(output).context("the output directory cannot be resolved")?;
+    Ok(path.to_string_lossy().into_owned())
+}
+
+/// Where the journal lies.
+fn state_directory(args: &RunArgs, resolved: &Resolved) -> Result<PathBuf, Failure> {
+    let output = &resolved.job.output;
+    let directory = match &args.state {
+        Some(state) => state.clone(),
+        None => match output.strip_prefix("file://").or((!output.contains("://")).then_some(output.as_str())) {
+            Some(local) => Path::new(local).join(".orchestrator"),
+            None => PathBuf::from(format!(".orchestrator-{}", resolved.job.name)),
+        },
+    };
+    std::fs::create_dir_all(&directory)
+        .with_context(|| format!("the state directory `{}` cannot be made", directory.display()))?;
+    Ok(directory)
+}
+
+async fn embedded(
+    resolved: &Resolved,
+    state: &Path,
+    workers: u32,
+    reuse: bool,
+    console: &Console,
+) -> Result<JobDetail, Failure> {
+    let token = certs::new_token()?;
+    let options = CoordinatorOptions {
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        lease_ms: LEASE_MS,
+        heartbeat_ms: HEARTBEAT_MS,
+        embedded: true,
+        token: Some(token.clone()),
+        ..CoordinatorOptions::new(state.join("journal.sqlite"))
+    };
+    let coordinator = Coordinator::start(options, Arc::new(JobPlanner))
+        .await
+        .with_context(|| format!("the embedded coordinator cannot start in `{}`", state.display()))?;
+    let address = format!("http://{}", coordinator.address());
+    let mut client = remote::connect(&address, Some(&token), None).await?;
+    let request = SubmitRequest {
+        resolved_job: resolved.to_json().map_err(anyhow::Error::from)?,
+        priority: resolved.job.priority,
+        reuse,
+    };
+    let reply = client.submit(request).await.map_err(|status| remote::refused(&status))?.into_inner();
+    match reply.disposition() {
+        Disposition::Resumed => console.note("going on with the run in this output"),
+        Disposition::Finished => console.note("this run is finished; nothing to do"),
+        Disposition::New | Disposition::Unspecified => {}
+    }
+    let scratch = state.join("scratch");
+    std::fs::create_dir_all(&scratch).context("the scratch directory cannot be made")?;
+    let gang_slots = resolved.job.train().map_or(0, |(_, train)| train.world_size);
+    let handles = (0..workers)
+        .map(|number| {
+            Worker::start(WorkerOptions {
+                coordinator: address.clone(),
+                token: Some(token.clone()),
+                authority: None,
+                name: WorkerId(format!("embedded-{number}")),
+                host: "127.0.0.1".to_owned(),
+                slots: 1,
+                gang_slots,
+                memory_bytes: 0,
+                gpus: 0,
+                scratch: scratch.clone(),
+                rank_command: daemons::rank_command()?,
+                reporter: Arc::new(AnalyticsReporter),
+            })
+            .map_err(|error| Failure::Failed(error.into()))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let detail = remote::follow(&mut client, &reply.job, console).await?;
+    for handle in handles {
+        handle.stop().await;
+    }
+    drop(client);
+    coordinator.shutdown().await.context("the coordinator did not stop well")?;
+    Ok(detail)
+}

@@ -1,0 +1,123 @@
+//! Verbs that look into a run's output.
+
+use std::path::Path;
+
+use orchestrator_analytics::{self as analytics, Run, Table, Verdict};
+use orchestrator_core::units::ByteSize;
+
+use crate::args::{QueryArgs, TraceArgs};
+use crate::console::{Console, count, percent, table};
+use crate::failure::Failure;
+
+/// Rows that a query prints at most.
+const QUERY_ROWS: usize = 1_000;
+
+fn open(path: &Path) -> Result<Run, Failure> {
+    Run::open(path).map_err(Failure::usage)
+}
+
+/// Figures per stage.
+pub fn stats(path: &Path, console: &Console) -> Result<(), Failure> {
+    let stats = analytics::stats(&open(path)?);
+    console.result(&stats, || stats_text(&stats))
+}
+
+/// The funnel as a table: a line a stage, a line a rule.
+pub fn stats_text(stats: &analytics::Stats) -> String {
+    let mut rows = Vec::new();
+    for stage in &stats.stages {
+        rows.push([
+            stage.stage.clone(),
+            count(stage.records_in),
+            count(stage.kept),
+            count(stage.dropped),
+            percent(stage.dropped, stage.records_in),
+            ByteSize(stage.bytes_kept).to_string(),
+        ]);
+        for rule in &stage.rules {
+            let name = format!("  {}", rule.rule);
+            let share = percent(rule.count, stage.records_in);
+            rows.push([name, String::new(), String::new(), count(rule.count), share, String::new()]);
+        }
+    }
+    table(["stage", "in", "kept", "dropped", "of in", "text kept"], &[1, 2, 3, 4, 5], rows)
+}
+
+/// One SQL statement.
+pub fn query(args: &QueryArgs, console: &Console) -> Result<(), Failure> {
+    let answer = analytics::query(&open(&args.run)?, &args.sql, QUERY_ROWS).map_err(Failure::usage)?;
+    console.result(&answer, || {
+        let mut table = comfy_table::Table::new();
+        table
+            .load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY)
+            .set_content_arrangement(comfy_table::ContentArrangement::Dynamic)
+            .set_header(answer.columns.iter().map(|column| column.name.as_str()));
+        for row in &answer.rows {
+            table.add_row(row.iter().map(Table::text));
+        }
+        let more = if answer.limited { format!("\nmore rows than {QUERY_ROWS}: add a LIMIT") } else { String::new() };
+        format!("{table}{more}")
+    })
+}
+
+/// What happened to one document, or what a checkpoint was trained on.
+pub fn trace(args: &TraceArgs, console: &Console) -> Result<(), Failure> {
+    let run = open(&args.run)?;
+    if args.what.starts_with("step-") {
+        let documents = analytics::checkpoint_documents(&run, &args.what).map_err(Failure::usage)?;
+        return console.result(&documents, || {
+            let rows = documents.shards.iter().map(|shard| {
+                [shard.shard.clone(), count(shard.documents), count(shard.tokens), shard.documents_file.clone()]
+            });
+            format!(
+                "{} was trained on {} documents ({} tokens)\n{}",
+                documents.checkpoint,
+                count(documents.documents),
+                count(documents.tokens),
+                table(["shard", "documents", "tokens", "their ids"], &[1, 2], rows.collect())
+            )
+        });
+    }
+    let trace = analytics::trace(&run, &args.what).map_err(Failure::usage)?;
+    console.result(&trace, || trace_text(&trace))
+}
+
+fn trace_text(trace: &analytics::Trace) -> String {
+    let mut lines = vec![format!(
+        "document {}\n  {} record {}{}",
+        trace.document.id,
+        trace.document.source,
+        trace.document.record,
+        trace.document.url.as_deref().map_or_else(String::new, |url| format!("\n  {url}")),
+    )];
+    for other in &trace.others {
+        lines.push(format!("  the same URL: {} ({} record {})", other.id, other.source, other.record));
+    }
+    for step in &trace.steps {
+        let verdict = match &step.verdict {
+            Verdict::Kept => "kept".to_owned(),
+            Verdict::Dropped { rule, value, survivor } => match survivor {
+                Some(survivor) => format!(
+                    "dropped: {rule}, in favour of {} ({} record {})",
+                    survivor.id, survivor.source, survivor.record
+                ),
+                None => format!("dropped: {rule} ({value})"),
+            },
+            Verdict::Unknown => "not known".to_owned(),
+        };
+        lines.push(format!("{:02} {:<10} {verdict}", step.number, step.stage));
+        for note in &step.notes {
+            lines.push(format!("   {:<10} {} {} bytes {}..{}", "", note.what, note.rule, note.start, note.end));
+        }
+    }
+    for place in &trace.tokens {
+        lines.push(format!(
+            "tokens        {} sequence {}, {} tokens from {}",
+            place.shard, place.sequence, place.length, place.offset
+        ));
+    }
+    if !trace.checkpoints.is_empty() {
+        lines.push(format!("checkpoints   {}", trace.checkpoints.join(", ")));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,166 @@
+//! What is said of a job: while it runs, and when it has ended.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::anyhow;
+use orchestrator_analytics::{self as analytics, Report, Run, Section};
+use orchestrator_proto::v1::{JobDetail, JobState, PhaseState};
+use serde_json::{Value, json};
+
+use crate::commands::remote::state_name;
+use crate::commands::runs::stats_text;
+use crate::console::{Console, count, table};
+use crate::failure::Failure;
+
+/// Prints the summary of an ended job; an error unless it succeeded.
+pub fn finish(detail: &JobDetail, output: &str, console: &Console) -> Result<(), Failure> {
+    let summary = detail.summary.clone().unwrap_or_default();
+    if summary.state() != JobState::Succeeded {
+        let mut message = format!("job {} {}", summary.job, state_name(summary.state()));
+        if !summary.error.is_empty() {
+            let _ = write!(message, ": {}", summary.error);
+        }
+        for task in &detail.quarantined {
+            let phase = detail.phases.get(task.phase as usize).map_or("?", |phase| phase.name.as_str());
+            let _ = write!(
+                message,
+                "\n  phase {} ({phase}) task {} after {} attempts: {}",
+                task.phase, task.task, task.attempts, task.error
+            );
+        }
+        return Err(Failure::Failed(anyhow!(message)));
+    }
+    let run = Path::new(output);
+    let report = Run::open(run).ok().and_then(|run| Some((analytics::stats(&run), analytics::report(&run).ok()?)));
+    let value = json!({ "job": summary.job, "state": "succeeded", "output": output,
+        "stages": report.as_ref().map(|(stats, _)| &stats.stages),
+        "headline": report.as_ref().map(|(_, report)| &report.headline) });
+    console.result(&value, || match &report {
+        Some((stats, report)) => format!("{}\n{}", stats_text(stats), closing(report, output)),
+        None => format!("job {} succeeded; output: {output}", summary.job),
+    })
+}
+
+fn closing(report: &Report, output: &str) -> String {
+    let mut text = String::new();
+    if let Some(tokens) = report.headline.tokens {
+        let _ = writeln!(text, "tokens           {}", count(tokens));
+    }
+    if let Section::Data(training) = &report.training {
+        let curve: Vec<String> = thinned(&training.validation_loss, 8)
+            .into_iter()
+            .map(|point| format!("{}: {:.3}", point.step, point.value))
+            .collect();
+        let _ = writeln!(text, "steps            {}", count(training.steps));
+        let _ = writeln!(text, "validation loss  {}", curve.join("  "));
+    }
+    if let Section::Data(samples) = &report.generated
+        && let Some(sample) = samples.first()
+    {
+        let shown: String = sample.text.chars().take(400).collect();
+        let _ = writeln!(text, "a sample         {}", shown.replace('\n', "\n                 "));
+    }
+    let _ = write!(text, "report           {}/report.html", output.trim_end_matches('/'));
+    text
+}
+
+/// At most `most` points, the first and the last among them.
+fn thinned(points: &[analytics::Point], most: usize) -> Vec<&analytics::Point> {
+    let last = points.len().saturating_sub(1);
+    if points.len() <= most {
+        return points.iter().collect();
+    }
+    (0..most).filter_map(|place| points.get(place * last / (most - 1))).collect()
+}
+
+/// A job's state as JSON.
+pub fn detail_json(detail: &JobDetail) -> Value {
+    let summary = detail.summary.clone().unwrap_or_default();
+    let phases: Vec<Value> = detail
+        .phases
+        .iter()
+        .map(|phase| {
+            json!({ "phase": phase.phase, "name": phase.name, "state": phase_state(phase.state()),
+                "tasks": phase.tasks, "tasks_done": phase.tasks_done, "tasks_running": phase.tasks_running,
+                "records": phase.records, "bytes": phase.bytes, "generation": phase.generation,
+                "progress": serde_json::from_str::<Value>(&phase.progress).unwrap_or(Value::Null) })
+        })
+        .collect();
+    let running: Vec<Value> = detail
+        .running
+        .iter()
+        .map(|attempt| {
+            json!({ "phase": attempt.phase, "task": attempt.task, "attempt": attempt.attempt,
+                "worker": attempt.worker, "age_ms": attempt.age_ms,
+                "since_heartbeat_ms": attempt.since_heartbeat_ms, "doing": attempt.doing })
+        })
+        .collect();
+    let quarantined: Vec<Value> = detail
+        .quarantined
+        .iter()
+        .map(|task| {
+            json!({ "phase": task.phase, "task": task.task, "attempts": task.attempts, "error": task.error })
+        })
+        .collect();
+    json!({ "job": summary.job, "name": summary.name, "state": state_name(summary.state()),
+        "output": summary.output, "error": summary.error, "phases": phases, "running": running,
+        "quarantined": quarantined })
+}
+
+fn phase_state(state: PhaseState) -> &'static str {
+    match state {
+        PhaseState::Unspecified => "unknown",
+        PhaseState::Waiting => "waiting",
+        PhaseState::Running => "running",
+        PhaseState::Published => "published",
+    }
+}
+
+/// A job's state for a person.
+pub fn detail_text(detail: &JobDetail) -> String {
+    let summary = detail.summary.clone().unwrap_or_default();
+    let mut text = format!(
+        "{} ({}): {}\noutput {}\n",
+        summary.job,
+        summary.name,
+        state_name(summary.state()),
+        summary.output
+    );
+    if !summary.error.is_empty() {
+        let _ = writeln!(text, "error  {}", summary.error);
+    }
+    let rows = detail.phases.iter().map(|phase| {
+        [
+            phase.phase.to_string(),
+            phase.name.clone(),
+            phase_state(phase.state()).to_owned(),
+            format!("{}/{}", phase.tasks_done, phase.tasks),
+            count(phase.records),
+            phase.progress.clone(),
+        ]
+    });
+    text += &table(["", "phase", "state", "tasks", "records", "progress"], &[0, 3, 4], rows.collect());
+    if !detail.running.is_empty() {
+        let rows = detail.running.iter().map(|attempt| {
+            [
+                format!("{}.{}", attempt.phase, attempt.task),
+                attempt.attempt.to_string(),
+                attempt.worker.clone(),
+                format!("{:.1} s", attempt.age_ms as f64 / 1e3),
+                format!("{} ms", attempt.since_heartbeat_ms),
+                attempt.doing.clone(),
+            ]
+        });
+        text.push('\n');
+        text += &table(["task", "attempt", "worker", "age", "heard", "doing"], &[1, 3, 4], rows.collect());
+    }
+    for task in &detail.quarantined {
+        let _ = write!(
+            text,
+            "\nquarantined: phase {} task {} after {} attempts: {}",
+            task.phase, task.task, task.attempts, task.error
+        );
+    }
+    text
+}

@@ -1,0 +1,132 @@
+//! The two streams: results on standard output, everything else on standard error.
+
+use std::io::{IsTerminal, Write};
+
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::{CellAlignment, ContentArrangement, Table};
+use serde::Serialize;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::Format;
+use crate::failure::Failure;
+
+/// Starts logging to standard error.
+pub fn start_logging(filter: &str) {
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("warn"));
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colour)
+        .with_target(false)
+        .init();
+}
+
+/// Prints results in the wanted form.
+pub struct Console {
+    format: Format,
+}
+
+impl Console {
+    /// Prints in `format`.
+    pub fn new(format: Format) -> Self {
+        Self { format }
+    }
+
+    /// Whether results are JSON.
+    pub fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Whether a person watches: bars and colours only then.
+    pub fn is_interactive(&self) -> bool {
+        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() && !self.is_json()
+    }
+
+    /// Prints a result: `value` as JSON, or `text` for a person.
+    pub fn result(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failure> {
+        let mut rendered = match self.format {
+            Format::Json => serde_json::to_string_pretty(value).map_err(anyhow::Error::from)?,
+            Format::Human => text(),
+        };
+        if !rendered.ends_with('\n') {
+            rendered.push('\n');
+        }
+        write_out(&rendered)
+    }
+
+    /// Prints text that has one form alone.
+    pub fn text(&self, text: &str) -> Result<(), Failure> {
+        write_out(text)
+    }
+
+    /// Says something that is no result.
+    pub fn note(&self, text: &str) {
+        // Nobody left to read it: nothing to do about that.
+        let _ = writeln!(std::io::stderr(), "{text}");
+    }
+
+    /// Says why the command failed.
+    pub fn failure(&self, failure: &Failure) {
+        self.note(&format!("error: {failure}"));
+    }
+}
+
+fn write_out(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(()),
+        // The reader has seen enough (`| head`).
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Failure::Failed(error.into())),
+    }
+}
+
+/// A table with a header; the named columns are aligned right.
+pub fn table<const N: usize>(header: [&str; N], right: &[usize], rows: Vec<[String; N]>) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(UTF8_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header);
+    for row in rows {
+        table.add_row(row);
+    }
+    for &column in right {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.to_string()
+}
+
+/// `1234567` as `1,234,567`.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `part` of `whole` in per cent; a dash when there is no whole.
+pub fn percent(part: u64, whole: u64) -> String {
+    if whole == 0 { "–".to_owned() } else { format!("{:.1} %", 100.0 * part as f64 / whole as f64) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_in_threes() {
+        assert_eq!(count(0), "0");
+        assert_eq!(count(999), "999");
+        assert_eq!(count(1_000), "1,000");
+        assert_eq!(count(1_234_567), "1,234,567");
+    }
+}

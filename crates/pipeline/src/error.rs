@@ -1,0 +1,78 @@
+//! Why a task did not end well.
+
+use orchestrator_core::ErrorCode;
+
+/// A task that ended without an outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum TaskError {
+    /// The worker was told to stop this attempt.
+    #[error("the attempt was told to stop")]
+    Stopped,
+    /// An input is not what the plan froze.
+    #[error("input `{url}` changed under the job: it was {expected} when the job was planned and is {found} now")]
+    InputChanged {
+        /// The input.
+        url: String,
+        /// Size and stamp when the plan was made.
+        expected: String,
+        /// Size and stamp now.
+        found: String,
+    },
+    /// A setting or a file it names cannot be used; trying again cannot help.
+    #[error("stage `{stage}`: {message}")]
+    Configuration {
+        /// The stage.
+        stage: String,
+        /// What is wrong, and what was expected.
+        message: String,
+    },
+    /// A committed file of an earlier phase does not say what it must.
+    #[error("`{path}`: {message}")]
+    Corrupt {
+        /// The file, relative to the output.
+        path: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// Storage said no.
+    #[error(transparent)]
+    Storage(#[from] orchestrator_storage::Error),
+    /// Reading or writing bytes failed.
+    #[error("{context}")]
+    Io {
+        /// What was being done to which file.
+        context: String,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl TaskError {
+    /// Names the stage and what is wrong with its settings.
+    pub fn configuration(stage: &str, message: impl ToString) -> Self {
+        Self::Configuration { stage: stage.to_owned(), message: message.to_string() }
+    }
+
+    /// Names a committed file and what is wrong with it.
+    pub fn corrupt(path: impl Into<String>, message: impl ToString) -> Self {
+        Self::Corrupt { path: path.into(), message: message.to_string() }
+    }
+
+    /// Says what was being done when reading or writing failed.
+    pub fn io(context: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let context = context.into();
+        move |source| Self::Io { context, source }
+    }
+
+    /// What whoever scheduled the task should make of it.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Stopped => ErrorCode::StaleLease,
+            Self::InputChanged { .. } | Self::Configuration { .. } => ErrorCode::InvalidInput,
+            Self::Corrupt { .. } => ErrorCode::Internal,
+            Self::Storage(error) => error.code(),
+            Self::Io { .. } => ErrorCode::Unavailable,
+        }
+    }
+}

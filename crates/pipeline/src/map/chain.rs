@@ -1,0 +1,153 @@
+//! The fused stages of a map task: one document goes through all of them before the next one is read.
+//!
+//! ```text
+//!  document ─▶ Link(language) ─▶ Link(filter) ─▶ … ─▶ part of the last stage (and of those with `keep`)
+//!                 │ tally           │ tally            └▶ side output: signatures or scores
+//!                 ├ dropped file    ├ dropped file
+//!                 └ notes file      └ notes file
+//! ```
+
+use orchestrator_core::{Decision, Document, Dropped, FileKind, Note, StageTally, TaskOutcome};
+use orchestrator_job::Side;
+use orchestrator_text::Step;
+
+use crate::context::TaskContext;
+use crate::error::TaskError;
+use crate::files::{AttemptFiles, DocumentFile, DroppedFile, NotesFile};
+use crate::map::side::SideOutput;
+
+/// What a link does to a document.
+pub(crate) enum Act {
+    /// A stage of the text crate.
+    Step(Box<dyn Step>),
+    /// Lets everything through: the read stage, whose drops happen before there is a document.
+    Pass,
+    /// Drops the rows that a barrier named.
+    Verdicts(crate::map::verdicts::VerdictAct),
+}
+
+/// One stage of the chain, with its books and its files.
+struct Link {
+    stage: u32,
+    act: Act,
+    tally: StageTally,
+    dropped: DroppedFile,
+    notes: NotesFile,
+    part: Option<DocumentFile>,
+}
+
+/// What the chain is made of.
+pub(crate) struct LinkSpec {
+    pub(crate) stage: u32,
+    pub(crate) act: Act,
+    /// Whether the stage writes its kept documents.
+    pub(crate) writes_part: bool,
+}
+
+/// The whole chain.
+pub(crate) struct Chain {
+    files: AttemptFiles,
+    links: Vec<Link>,
+    side: Option<SideOutput>,
+    notes: Vec<Note>,
+}
+
+impl Chain {
+    /// Opens the files of every link. `number` is the task's, and so the parts'.
+    pub(crate) fn new(
+        context: &TaskContext,
+        number: u32,
+        specs: Vec<LinkSpec>,
+        side: Option<Side>,
+    ) -> Result<Self, TaskError> {
+        let files = AttemptFiles::new(context);
+        let side = match side {
+            Some(side) => Some(SideOutput::create(context, &files, number, side)?),
+            None => None,
+        };
+        let mut links = Vec::with_capacity(specs.len());
+        for LinkSpec { stage, act, writes_part } in specs {
+            let directory = context.stage_directory(stage);
+            let name = |kind: &str| format!("{directory}/{kind}-{number:05}.parquet");
+            links.push(Link {
+                stage,
+                act,
+                tally: StageTally { stage, ..StageTally::default() },
+                dropped: DroppedFile::new(name("dropped"), false),
+                notes: NotesFile::new(name("notes"), false),
+                part: writes_part.then(|| DocumentFile::new(name("part"), true)),
+            });
+        }
+        Ok(Self { files, links, side, notes: Vec::new() })
+    }
+
+    /// Books a record that ended before it became a document, at the first stage of the chain.
+    pub(crate) fn drop_record(&mut self, dropped: &Dropped, bytes: u64) -> Result<(), TaskError> {
+        let Some(link) = self.links.first_mut() else { return Ok(()) };
+        link.tally.records_in += 1;
+        link.tally.bytes_in += bytes;
+        link.drop(&self.files, dropped)
+    }
+
+    /// Takes a document through every stage. `row` is its place in the part it came from, for verdicts.
+    pub(crate) fn feed(&mut self, row: u64, mut document: Document) -> Result<(), TaskError> {
+        for link in &mut self.links {
+            link.tally.records_in += 1;
+            link.tally.bytes_in += document.text.len() as u64;
+            self.notes.clear();
+            let decision = match &mut link.act {
+                Act::Step(step) => step.apply(&mut document, &mut self.notes),
+                Act::Pass => Decision::Keep,
+                Act::Verdicts(verdicts) => verdicts.judge(row, &document)?,
+            };
+            if let Decision::Drop(reason) = decision {
+                return link.drop(&self.files, &Dropped::of(&document, reason));
+            }
+            link.keep(&self.files, &document, &self.notes)?;
+        }
+        if let Some(side) = &mut self.side {
+            side.push(&document)?;
+        }
+        Ok(())
+    }
+
+    /// Closes every file and hands over the books.
+    pub(crate) fn finish(mut self) -> Result<TaskOutcome, TaskError> {
+        let mut outcome = TaskOutcome::default();
+        for link in self.links {
+            link.dropped.finish(&mut self.files, link.stage, FileKind::Dropped)?;
+            link.notes.finish(&mut self.files, link.stage, FileKind::Notes)?;
+            if let Some(part) = link.part {
+                part.finish(&mut self.files, link.stage, FileKind::Part)?;
+            }
+            outcome.tallies.push(link.tally);
+        }
+        if let Some(side) = self.side {
+            side.finish(&mut self.files)?;
+        }
+        outcome.files = self.files.into_records();
+        Ok(outcome)
+    }
+}
+
+impl Link {
+    fn drop(&mut self, files: &AttemptFiles, dropped: &Dropped) -> Result<(), TaskError> {
+        *self.tally.dropped.entry(dropped.reason.rule.clone().into_owned()).or_default() += 1;
+        self.tally.dropped_digest.push_dropped(dropped);
+        self.dropped.push(files, dropped)
+    }
+
+    fn keep(&mut self, files: &AttemptFiles, document: &Document, notes: &[Note]) -> Result<(), TaskError> {
+        self.tally.kept += 1;
+        self.tally.bytes_kept += document.text.len() as u64;
+        self.tally.kept_digest.push_document(document);
+        for note in notes {
+            *self.tally.noted.entry(note.rule.clone().into_owned()).or_default() += 1;
+            self.notes.push(files, document.id, note)?;
+        }
+        match &mut self.part {
+            Some(part) => part.push(files, document),
+            None => Ok(()),
+        }
+    }
+}

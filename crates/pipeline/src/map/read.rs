@@ -1,0 +1,127 @@
+//! The read stage: from the bytes of a split to documents, and to drops for what is none.
+
+use orchestrator_core::{Document, DocumentId, Dropped, Media, Reason};
+use orchestrator_job::{Extent, InputFile, Split};
+use orchestrator_storage::documents::{DocumentReader, Projection};
+use orchestrator_storage::formats::{self, Body, Compression, Input, RawKind, RawRecord, Start};
+use orchestrator_storage::{OpenOptions, RelativePath, Store};
+use orchestrator_text::charset;
+
+use super::chain::Chain;
+use crate::context::TaskContext;
+use crate::error::TaskError;
+use crate::source;
+
+/// Feeds every record of a split to the chain.
+pub(crate) fn split(context: &TaskContext, split: &Split, chain: &mut Chain) -> Result<(), TaskError> {
+    let read = source::config(context)?;
+    if read.run.is_some() {
+        return earlier_run(context, &split.input, chain);
+    }
+    let (format, compression) = source::format(read, &split.input)?;
+    let start = |offset| Start { ordinal: split.first_record, offset };
+    let (input, compression, start) = match &split.extent {
+        Extent::Carved { file, offset } => {
+            let stream = context.job.output.open_reader(&RelativePath::new(&*file.path)?, None)?;
+            (Input::Stream(stream), Compression::Zstd, start(*offset))
+        }
+        Extent::Whole | Extent::Bytes { .. } | Extent::RowGroups { .. } => {
+            let (store, path) = source::open(&split.input)?;
+            match split.extent {
+                Extent::RowGroups { start: first, end } => {
+                    (Input::Seekable(store.open_seekable(&path)?, Some(first..end)), compression, start(0))
+                }
+                Extent::Bytes { start: first, end } => {
+                    (Input::Stream(store.open_reader(&path, Some(first..end))?), compression, start(first))
+                }
+                Extent::Whole | Extent::Carved { .. } if format == formats::Format::Parquet => {
+                    (Input::Seekable(store.open_seekable(&path)?, None), compression, start(0))
+                }
+                Extent::Whole | Extent::Carved { .. } => {
+                    (Input::Stream(store.open_reader(&path, None)?), compression, start(0))
+                }
+            }
+        }
+    };
+    let options = source::reader_options(read);
+    let name = &split.input.url;
+    for record in formats::open(name, input, format, compression, start, &options)? {
+        context.progress.check()?;
+        feed(context, &split.input, record?, chain)?;
+    }
+    Ok(())
+}
+
+/// Makes a document, or a drop, of one record.
+fn feed(
+    context: &TaskContext,
+    input: &InputFile,
+    record: RawRecord,
+    chain: &mut Chain,
+) -> Result<(), TaskError> {
+    let RawRecord { ordinal, offset, kind, .. } = record;
+    let source = &input.source;
+    let dropped = |rule: &'static str, value: String, url: Option<String>| Dropped {
+        id: DocumentId::derive(source, ordinal),
+        source: source.clone(),
+        record: ordinal,
+        url,
+        reason: Reason::new(rule, value),
+    };
+    match kind {
+        RawKind::Body(body) => {
+            let bytes = body.bytes.len() as u64;
+            context.progress.add(1, bytes);
+            let url = body.url.clone();
+            match document(source, ordinal, *body) {
+                Ok(document) => chain.feed(ordinal, document),
+                Err(cause) => {
+                    chain.drop_record(&dropped("malformed", format!("offset {offset}: {cause}"), url), bytes)
+                }
+            }
+        }
+        RawKind::NotADocument { reason } => {
+            context.progress.add(1, 0);
+            chain.drop_record(&dropped("not_a_document", reason, None), 0)
+        }
+        RawKind::Malformed { cause, length } => {
+            context.progress.add(1, length);
+            chain.drop_record(&dropped("malformed", format!("offset {offset}: {cause}"), None), 0)
+        }
+    }
+}
+
+/// Decodes a body. Pages with a few broken characters are what the web is, and go on with replacements; a text that is
+/// in no encoding we can find is malformed.
+fn document(source: &str, ordinal: u64, body: Body) -> Result<Document, String> {
+    let is_html = body.media == Media::Html;
+    let decoded = charset::decode(&body.bytes, body.charset.as_deref(), is_html);
+    if decoded.malformed && !is_html {
+        return Err(format!("the text is in no known encoding (tried {})", decoded.encoding));
+    }
+    let metadata = serde_json::Value::Object(body.metadata).to_string();
+    Ok(Document {
+        url: body.url,
+        date: body.date,
+        language: body.language,
+        media: body.media,
+        metadata,
+        ..Document::new(source, ordinal, decoded.text)
+    })
+}
+
+/// Documents of an earlier run go on as they are: they keep their ids, sources and what was found out about them.
+fn earlier_run(context: &TaskContext, input: &InputFile, chain: &mut Chain) -> Result<(), TaskError> {
+    let (store, path) = Store::locate(&input.url, OpenOptions::default())?;
+    let found = store.hash(&path)?;
+    if found.xxh3.to_string() != input.stamp {
+        return Err(source::changed(input, found.bytes, &found.xxh3.to_string()));
+    }
+    for (row, document) in (0..).zip(DocumentReader::open(&store, &path, Projection::All)?) {
+        let document = document?;
+        context.progress.check()?;
+        context.progress.add(1, document.text.len() as u64);
+        chain.feed(row, document)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! The score that the wanted fraction of all documents lies at or above.
+
+use orchestrator_core::TaskOutcome;
+use orchestrator_job::{ExactF32, PartRef};
+
+use super::config;
+use crate::context::TaskContext;
+use crate::error::TaskError;
+use crate::table::TableReader;
+
+/// Finds the cutoff; it is the outcome's detail.
+///
+/// Scores lie in [0, 1], where the bits of an `f32` rise with its value: counting by the upper half of the bits, then
+/// by the lower half within one bucket, finds the exact score in two passes and a megabyte of memory.
+pub(crate) fn run(context: &TaskContext, stage: u32, scores: &[PartRef]) -> Result<TaskOutcome, TaskError> {
+    let fraction = config(context, stage)?.keep_fraction.unwrap_or(1.0);
+    let mut upper = vec![0_u64; 1 << 16];
+    for_each(context, scores, |bits| upper[(bits >> 16) as usize] += 1)?;
+    let documents: u64 = upper.iter().sum();
+    let keep = (documents as f64 * fraction).round() as u64;
+    let threshold = if keep == 0 {
+        f32::INFINITY
+    } else {
+        let (half, above) = bucket_from_above(&upper, keep);
+        let mut lower = vec![0_u64; 1 << 16];
+        for_each(context, scores, |bits| {
+            if (bits >> 16) as usize == half {
+                lower[(bits & 0xffff) as usize] += 1;
+            }
+        })?;
+        let (rest, _) = bucket_from_above(&lower, keep - above);
+        f32::from_bits((half as u32) << 16 | rest as u32)
+    };
+    let detail = serde_json::to_value(ExactF32::from(threshold))
+        .map_err(|error| TaskError::configuration("quality", error))?;
+    Ok(TaskOutcome { detail, ..TaskOutcome::default() })
+}
+
+/// The bucket in which the `keep`-th value from above lies, and how many lie in the buckets above it.
+fn bucket_from_above(counts: &[u64], keep: u64) -> (usize, u64) {
+    let mut above = 0;
+    for (bucket, &count) in counts.iter().enumerate().rev() {
+        if above + count >= keep {
+            return (bucket, above);
+        }
+        above += count;
+    }
+    (0, above)
+}
+
+fn for_each(context: &TaskContext, scores: &[PartRef], mut take: impl FnMut(u32)) -> Result<(), TaskError> {
+    for part in scores {
+        for rows in TableReader::open(&context.job.output, &part.path, &["score_bits"])? {
+            let rows = rows?;
+            context.progress.check()?;
+            context.progress.add(rows.len() as u64, 4 * rows.len() as u64);
+            rows.numbers("score_bits")?.flatten().for_each(|bits| take(bits as u32));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bucket_is_found_from_above() {
+        let counts = [5, 0, 3, 2];
+        assert_eq!(bucket_from_above(&counts, 1), (3, 0));
+        assert_eq!(bucket_from_above(&counts, 2), (3, 0));
+        assert_eq!(bucket_from_above(&counts, 3), (2, 2));
+        assert_eq!(bucket_from_above(&counts, 6), (0, 5));
+        assert_eq!(bucket_from_above(&counts, 10), (0, 5));
+    }
+}

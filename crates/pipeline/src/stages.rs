@@ -1,0 +1,39 @@
+//! From a stage of the job file to the step that runs it. One line per stage; the code is in the text crate.
+
+use orchestrator_job::Stage;
+use orchestrator_text::Step;
+use orchestrator_text::clean::CleanStep;
+use orchestrator_text::filters::FilterStep;
+use orchestrator_text::language::LanguageStep;
+use orchestrator_text::pii::PiiStep;
+use orchestrator_text::quality::QualityStep;
+
+use crate::context::{ModelFile, TaskContext};
+use crate::error::TaskError;
+use crate::quality::classifier_path;
+
+/// Builds the step of a per-document stage.
+pub(crate) fn step(context: &TaskContext, index: u32, stage: &Stage) -> Result<Box<dyn Step>, TaskError> {
+    let wrong = |error: &dyn std::fmt::Display| TaskError::configuration(stage.name(), error);
+    Ok(match stage {
+        Stage::Clean(config) => Box::new(CleanStep::new(config).map_err(|error| wrong(&error))?),
+        Stage::Language(config) => {
+            let model = config.model.clone().map(ModelFile::Location);
+            let model = model.map(|model| context.job.model(&model)).transpose()?;
+            Box::new(LanguageStep::new(config, model.as_deref()).map_err(|error| wrong(&error))?)
+        }
+        Stage::Filter(config) => Box::new(FilterStep::new(config).map_err(|error| wrong(&error))?),
+        Stage::Quality(config) => {
+            let model = match &config.model {
+                Some(location) => ModelFile::Location(location.clone()),
+                None => ModelFile::Output(classifier_path(context, index)?),
+            };
+            let model = context.job.model(&model)?;
+            Box::new(QualityStep::new(config, &model).map_err(|error| wrong(&error))?)
+        }
+        Stage::Pii(config) => Box::new(PiiStep::new(config).map_err(|error| wrong(&error))?),
+        Stage::Read(_) | Stage::Dedup(_) | Stage::Tokenize(_) | Stage::Train(_) | Stage::Export(_) => {
+            return Err(wrong(&"it is no per-document stage"));
+        }
+    })
+}

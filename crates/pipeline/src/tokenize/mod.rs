@@ -1,0 +1,31 @@
+//! Documents to tokens: choose what is held out, get the tokenizer, encode part by part.
+//!
+//! ```text
+//!  all parts ─▶ prepare: held-out.json (a threshold), tokens/tokenizer.json
+//!                  │
+//!  a part ─────────┴▶ encode: tokens/train-NNNNN.{bin,idx,docs.parquet}, tokens/validation-NNNNN.…
+//! ```
+
+mod encode;
+mod held_out;
+mod prepare;
+
+pub(crate) use encode::run as run_tokenize;
+pub use held_out::HeldOut;
+pub(crate) use prepare::run as run_prepare;
+
+use orchestrator_job::Stage;
+use orchestrator_text::tokenizer::TokenizeConfig;
+
+use crate::context::TaskContext;
+use crate::error::TaskError;
+
+/// Where the job's tokenizer lies, relative to the output.
+pub const TOKENIZER_PATH: &str = "tokens/tokenizer.json";
+
+fn config(context: &TaskContext, stage: u32) -> Result<&TokenizeConfig, TaskError> {
+    match context.job.job.pipeline.get(stage as usize) {
+        Some(Stage::Tokenize(config)) => Ok(config),
+        _ => Err(TaskError::configuration("tokenize", format!("stage {stage} of the job is no tokenize stage"))),
+    }
+}

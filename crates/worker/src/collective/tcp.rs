@@ -1,0 +1,273 @@
+//! Ranks over TCP: a connection between every two of them.
+//!
+//! ```text
+//!  rank i ──connects to──▶ every rank below i        hello: MAGIC, secret, rank, world size
+//!         ◀──accepts───── every rank above i
+//!  frame: operation number (u64), length (u64), bytes; little-endian
+//! ```
+//!
+//! Each peer has a writer thread, so that two ranks that send each other more than the sockets hold do not wait for each
+//! other for ever. A peer that dies closes its sockets, which every survivor sees in the operation it is in.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use orchestrator_train::collective::check_outgoing;
+use orchestrator_train::{Collective, CollectiveError};
+
+/// Begins every connection; another version of the protocol begins otherwise.
+const MAGIC: [u8; 8] = *b"ORCTCP\0\x01";
+/// How long ranks look for each other. The coordinator lets them go only once all have joined.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// A frame longer than this is none of ours: 2³³ bytes are the gradients of two thousand million parameters.
+const MAX_FRAME_BYTES: u64 = 1 << 33;
+/// Messages handed to a writer and not yet written.
+const IN_FLIGHT: usize = 2;
+
+/// Shared by the ranks of one generation, and by nobody else: it comes through the coordinator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secret(pub [u8; 32]);
+
+/// Where a rank can be reached before it knows its peers.
+pub struct Listener(TcpListener);
+
+impl Listener {
+    /// Binds a port that the system chooses: on every address for ranks of other hosts, else on loopback alone.
+    pub fn bind(host: &str) -> std::io::Result<Self> {
+        let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        let address: IpAddr = if loopback { [127, 0, 0, 1].into() } else { [0, 0, 0, 0].into() };
+        Ok(Self(TcpListener::bind(SocketAddr::new(address, 0))?))
+    }
+
+    /// The port.
+    pub fn port(&self) -> std::io::Result<u16> {
+        Ok(self.0.local_addr()?.port())
+    }
+}
+
+/// One rank of a group.
+pub struct TcpCollective {
+    rank: usize,
+    /// By rank; none for this one.
+    peers: Vec<Option<Peer>>,
+    operation: u64,
+}
+
+struct Peer {
+    reader: TcpStream,
+    writer: SyncSender<Vec<u8>>,
+}
+
+impl TcpCollective {
+    /// Connects this rank with all others. `addresses` are the ranks' listeners, by rank.
+    pub fn connect(
+        rank: usize,
+        addresses: &[String],
+        secret: &Secret,
+        listener: &Listener,
+    ) -> Result<Self, CollectiveError> {
+        let world_size = addresses.len();
+        let deadline = Instant::now() + CONNECT_TIMEOUT;
+        let mut peers: Vec<Option<Peer>> = (0..world_size).map(|_| None).collect();
+        for (peer, address) in addresses.iter().enumerate().take(rank) {
+            let stream = dial(peer, address, deadline)?;
+            peers[peer] = Some(greet(stream, rank, world_size, secret).map_err(lost(peer))?);
+        }
+        let mut missing = world_size - rank - 1;
+        listener.0.set_nonblocking(true).map_err(lost(rank))?;
+        while missing > 0 {
+            let (stream, _) = match listener.0.accept() {
+                Ok(accepted) => accepted,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    if Instant::now() > deadline {
+                        let absent = (rank + 1..world_size).find(|&peer| peers[peer].is_none()).unwrap_or(rank);
+                        return Err(lost(absent)("it did not connect in time"));
+                    }
+                    thread::sleep(Duration::from_millis(5));
+                    continue;
+                }
+                Err(error) => return Err(lost(rank)(error)),
+            };
+            // A stranger is shown the door and does not count.
+            if let Ok((peer, connected)) = welcome(stream, world_size, secret)
+                && peer > rank
+                && peers[peer].is_none()
+            {
+                peers[peer] = Some(connected);
+                missing -= 1;
+            }
+        }
+        Ok(Self { rank, peers, operation: 0 })
+    }
+}
+
+/// The error for a lost peer, with what was seen.
+fn lost<E: std::fmt::Display>(rank: usize) -> impl Fn(E) -> CollectiveError {
+    move |problem| CollectiveError::PeerLost { rank, problem: problem.to_string() }
+}
+
+fn dial(peer: usize, address: &str, deadline: Instant) -> Result<TcpStream, CollectiveError> {
+    loop {
+        let attempt = address
+            .to_socket_addrs()
+            .and_then(|mut addresses| addresses.next().ok_or_else(|| std::io::ErrorKind::NotFound.into()))
+            .and_then(|address| TcpStream::connect_timeout(&address, Duration::from_secs(5)));
+        match attempt {
+            Ok(stream) => return Ok(stream),
+            Err(error) if Instant::now() > deadline => return Err(lost(peer)(format!("`{address}`: {error}"))),
+            Err(_) => thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
+/// Says who calls.
+fn greet(mut stream: TcpStream, rank: usize, world_size: usize, secret: &Secret) -> std::io::Result<Peer> {
+    let mut hello = MAGIC.to_vec();
+    hello.extend_from_slice(&secret.0);
+    hello.extend_from_slice(&(rank as u64).to_le_bytes());
+    hello.extend_from_slice(&(world_size as u64).to_le_bytes());
+    stream.write_all(&hello)?;
+    start(stream)
+}
+
+/// Hears who calls.
+fn welcome(mut stream: TcpStream, world_size: usize, secret: &Secret) -> std::io::Result<(usize, Peer)> {
+    let refused = || std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mut hello = [0; 56];
+    stream.read_exact(&mut hello)?;
+    let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|byte| hello[at + byte]));
+    // Every byte is compared, so that the time taken tells nothing of the secret.
+    let differs = hello[8..40].iter().zip(&secret.0).fold(0, |differs, (a, b)| differs | (a ^ b));
+    let (rank, world) = (number(40), number(48));
+    if hello[..8] != MAGIC || differs != 0 || world != world_size as u64 || rank >= world {
+        return Err(refused());
+    }
+    stream.set_read_timeout(None)?;
+    Ok((rank as usize, start(stream)?))
+}
+
+/// Starts the writer thread of a connection.
+fn start(stream: TcpStream) -> std::io::Result<Peer> {
+    stream.set_nodelay(true)?;
+    let mut sink = stream.try_clone()?;
+    let (writer, messages): (_, Receiver<Vec<u8>>) = sync_channel(IN_FLIGHT);
+    thread::Builder::new().name("collective-writer".to_owned()).spawn(move || {
+        for message in messages {
+            if sink.write_all(&message).is_err() {
+                // The reader sees the same loss and reports it.
+                break;
+            }
+        }
+        let _ = sink.shutdown(std::net::Shutdown::Write);
+    })?;
+    Ok(Peer { reader: stream, writer })
+}
+
+impl Collective for TcpCollective {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn world_size(&self) -> usize {
+        self.peers.len()
+    }
+
+    fn exchange(&mut self, mut outgoing: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, CollectiveError> {
+        check_outgoing(self, &outgoing)?;
+        self.operation += 1;
+        let mut incoming: Vec<Vec<u8>> = Vec::with_capacity(self.peers.len());
+        for (rank, peer) in self.peers.iter().enumerate() {
+            let Some(peer) = peer else { continue };
+            let payload = std::mem::take(&mut outgoing[rank]);
+            let mut header = Vec::with_capacity(16);
+            header.extend_from_slice(&self.operation.to_le_bytes());
+            header.extend_from_slice(&(payload.len() as u64).to_le_bytes());
+            for message in [header, payload] {
+                peer.writer.send(message).map_err(|_| lost(rank)("its connection is closed"))?;
+            }
+        }
+        for (rank, peer) in self.peers.iter_mut().enumerate() {
+            incoming.push(match peer {
+                Some(peer) => receive(rank, &mut peer.reader, self.operation)?,
+                None => std::mem::take(&mut outgoing[rank]),
+            });
+        }
+        Ok(incoming)
+    }
+}
+
+fn receive(rank: usize, reader: &mut TcpStream, operation: u64) -> Result<Vec<u8>, CollectiveError> {
+    let mut header = [0; 16];
+    reader.read_exact(&mut header).map_err(lost(rank))?;
+    let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|byte| header[at + byte]));
+    let (found, length) = (number(0), number(8));
+    if found != operation || length > MAX_FRAME_BYTES {
+        let problem = format!("operation {found} with {length} bytes: expected operation {operation}");
+        return Err(CollectiveError::Protocol { rank, problem });
+    }
+    let mut bytes = Vec::new();
+    reader.take(length).read_to_end(&mut bytes).map_err(lost(rank))?;
+    if (bytes.len() as u64) < length {
+        return Err(lost(rank)("it closed its connection in the middle of a message"));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(world_size: usize) -> Vec<TcpCollective> {
+        let secret = Secret([7; 32]);
+        let listeners: Vec<Listener> =
+            (0..world_size).map(|_| Listener::bind("127.0.0.1").expect("a free port")).collect();
+        let addresses: Vec<String> = listeners
+            .iter()
+            .map(|listener| format!("127.0.0.1:{}", listener.port().expect("it is bound")))
+            .collect();
+        thread::scope(|scope| {
+            let ranks: Vec<_> = listeners
+                .iter()
+                .enumerate()
+                .map(|(rank, listener)| {
+                    let (addresses, secret) = (&addresses, &secret);
+                    scope.spawn(move || TcpCollective::connect(rank, addresses, secret, listener))
+                })
+                .collect();
+            ranks.into_iter().map(|rank| rank.join().expect("no panic").expect("all are there")).collect()
+        })
+    }
+
+    #[test]
+    fn connections_conform() {
+        orchestrator_train::collective::conformance::conformance(&mut |world_size| {
+            group(world_size).into_iter().map(|rank| Box::new(rank) as _).collect()
+        });
+    }
+
+    #[test]
+    fn a_stranger_does_not_get_in() {
+        let secret = Secret([7; 32]);
+        let listener = Listener::bind("127.0.0.1").expect("a free port");
+        let address = format!("127.0.0.1:{}", listener.port().expect("it is bound"));
+        let own = "127.0.0.1:1".to_owned();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let stranger = TcpStream::connect(&address).expect("it listens");
+                greet(stranger, 1, 2, &Secret([8; 32])).expect("it may knock");
+                let friend = TcpStream::connect(&address).expect("it listens");
+                let mut peer = greet(friend, 1, 2, &secret).expect("it may come in");
+                let mut byte = [0];
+                let _ = peer.reader.read(&mut byte);
+            });
+            let collective = TcpCollective::connect(0, &[own.clone(), own.clone()], &secret, &listener)
+                .expect("the friend came");
+            assert_eq!(collective.world_size(), 2);
+        });
+    }
+}

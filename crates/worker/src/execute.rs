@@ -1,0 +1,185 @@
+//! One attempt at a data task: run it on a blocking thread, then commit it or give it back.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use orchestrator_core::{AttemptId, ErrorCode, FencingToken, JobId, TaskOutcome};
+use orchestrator_job::TaskSpec;
+use orchestrator_pipeline::{Progress, TaskContext, TaskError};
+use orchestrator_proto::v1::{Assignment, CommitRequest, FailRequest, FailureKind};
+use tokio::sync::Notify;
+
+use crate::held::HeldAttempt;
+use crate::service::{Shared, recover};
+
+/// How an attempt ended without an outcome.
+pub(crate) struct Failure {
+    pub(crate) kind: FailureKind,
+    pub(crate) error: String,
+}
+
+impl Failure {
+    fn of(error: &(dyn std::error::Error + 'static), code: ErrorCode) -> Self {
+        let kind = match code {
+            ErrorCode::StaleLease => FailureKind::Released,
+            ErrorCode::InvalidInput => FailureKind::Permanent,
+            ErrorCode::NotFound
+            | ErrorCode::Conflict
+            | ErrorCode::Unauthorized
+            | ErrorCode::Exhausted
+            | ErrorCode::Unavailable
+            | ErrorCode::Internal => FailureKind::Error,
+        };
+        Self { kind, error: chain(error) }
+    }
+}
+
+/// An error and its causes on one line.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// Runs an assignment to its end and tells the coordinator.
+pub(crate) async fn attempt(shared: Arc<Shared>, assignment: Assignment) {
+    let id = AttemptId(assignment.attempt);
+    let progress = Arc::new(Progress::default());
+    shared.held.insert(
+        id,
+        HeldAttempt {
+            fencing_token: FencingToken(assignment.fencing_token),
+            is_rank: false,
+            progress: Arc::clone(&progress),
+            rank: Arc::new(Mutex::new(None)),
+            stopped: Arc::new(Notify::new()),
+        },
+    );
+    let work = {
+        let (shared, assignment) = (Arc::clone(&shared), assignment.clone());
+        // A panic is a bug of ours; it fails the attempt by name instead of taking the worker down.
+        tokio::task::spawn_blocking(move || {
+            std::panic::catch_unwind(AssertUnwindSafe(|| run(&shared, &assignment, progress)))
+        })
+    };
+    let result = match work.await {
+        Ok(Ok(result)) => result,
+        Ok(Err(panic)) => Err(Failure { kind: FailureKind::Error, error: panic_text(panic.as_ref()) }),
+        Err(error) => Err(Failure { kind: FailureKind::Error, error: error.to_string() }),
+    };
+    match result {
+        Ok(outcome) => commit(&shared, &assignment, &outcome).await,
+        Err(failure) => give_back(&shared, &assignment, failure).await,
+    }
+    shared.held.remove(id);
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    format!("the task panicked, which is a bug of the orchestrator: {text}")
+}
+
+fn run(shared: &Shared, assignment: &Assignment, progress: Arc<Progress>) -> Result<TaskOutcome, Failure> {
+    let spec: TaskSpec = serde_json::from_str(&assignment.spec).map_err(|error| Failure {
+        kind: FailureKind::Permanent,
+        error: format!("the task's description cannot be read: {error}"),
+    })?;
+    let job = shared.jobs.open(&JobId(assignment.job.clone()), &assignment.output).map_err(|error| {
+        let code = match &error {
+            crate::jobs::JobError::Storage(error) => error.code(),
+            crate::jobs::JobError::Job(_) => ErrorCode::InvalidInput,
+        };
+        Failure::of(&error, code)
+    })?;
+    let context = TaskContext { job, attempt_path: assignment.attempt_path.clone(), phase: spec.phase, progress };
+    let result = orchestrator_pipeline::run(&context, &spec);
+    if result.is_err() {
+        // Nobody will read what a failed attempt wrote; what stays after a crash is `gc`'s.
+        let _ = orchestrator_storage::RelativePath::new(&*context.attempt_path).and_then(|path| context.job.output.delete_prefix(&path));
+    }
+    result.map_err(|error: TaskError| Failure::of(&error, error.code()))
+}
+
+/// Asks for the commit until there is an answer or the lease must be over.
+pub(crate) async fn commit(shared: &Arc<Shared>, assignment: &Assignment, outcome: &TaskOutcome) {
+    let outcome = match orchestrator_proto::outcome_to_wire(outcome) {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            let failure = Failure { kind: FailureKind::Error, error: error.to_string() };
+            return give_back(shared, assignment, failure).await;
+        }
+    };
+    let deadline = deadline(shared).await;
+    loop {
+        let request = CommitRequest {
+            session: shared.session().await,
+            worker: shared.options.name.0.clone(),
+            job: assignment.job.clone(),
+            attempt: assignment.attempt,
+            fencing_token: assignment.fencing_token,
+            outcome: outcome.clone(),
+        };
+        match shared.client.clone().commit(request).await {
+            Ok(_) => return,
+            Err(status) => match orchestrator_proto::error(&status).code {
+                ErrorCode::StaleLease | ErrorCode::NotFound => {
+                    tracing::info!(attempt = assignment.attempt, "the commit came too late: the task is another's");
+                    return;
+                }
+                ErrorCode::InvalidInput | ErrorCode::Internal | ErrorCode::Unauthorized => {
+                    let failure =
+                        Failure { kind: FailureKind::Error, error: status.message().to_owned() };
+                    return give_back(shared, assignment, failure).await;
+                }
+                ErrorCode::Conflict | ErrorCode::Exhausted | ErrorCode::Unavailable => {
+                    if Instant::now() > deadline {
+                        return;
+                    }
+                    recover(shared, &status).await;
+                }
+            },
+        }
+    }
+}
+
+/// Tells the coordinator that this attempt is over. If it cannot be told, the lease runs out by itself.
+pub(crate) async fn give_back(shared: &Arc<Shared>, assignment: &Assignment, failure: Failure) {
+    tracing::warn!(
+        job = assignment.job, phase = assignment.phase, task = assignment.task, attempt = assignment.attempt,
+        error = failure.error, "an attempt ended without an outcome"
+    );
+    let deadline = deadline(shared).await;
+    loop {
+        let request = FailRequest {
+            session: shared.session().await,
+            worker: shared.options.name.0.clone(),
+            job: assignment.job.clone(),
+            attempt: assignment.attempt,
+            fencing_token: assignment.fencing_token,
+            kind: failure.kind.into(),
+            error: failure.error.clone(),
+        };
+        match shared.client.clone().fail(request).await {
+            Ok(_) => return,
+            Err(status) if orchestrator_proto::error(&status).code.is_transient() && Instant::now() < deadline => {
+                recover(shared, &status).await;
+            }
+            Err(_) => return,
+        }
+    }
+}
+
+async fn deadline(shared: &Arc<Shared>) -> Instant {
+    // A coordinator that restarts gives every lease whole again, so one lease more than ours is worth waiting for.
+    Instant::now() + (shared.lease().await * 2).max(Duration::from_secs(5))
+}

@@ -1,0 +1,53 @@
+//! The jobs that this worker has tasks of: parsed, planned and opened once each.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use orchestrator_core::JobId;
+use orchestrator_pipeline::{JobContext, Reporter};
+use orchestrator_storage::Store;
+
+/// The most jobs kept open; tasks come job by job, so few are live at once.
+const CAPACITY: usize = 8;
+
+/// A job's description cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum JobError {
+    #[error(transparent)]
+    Storage(#[from] orchestrator_storage::Error),
+    #[error("the job file that the coordinator left in the output cannot be used")]
+    Job(#[source] orchestrator_pipeline::LoadError),
+}
+
+pub(crate) struct JobCache {
+    scratch: PathBuf,
+    reporter: Arc<dyn Reporter>,
+    open: Mutex<BTreeMap<JobId, Arc<JobContext>>>,
+}
+
+impl JobCache {
+    pub(crate) fn new(scratch: PathBuf, reporter: Arc<dyn Reporter>) -> Self {
+        Self { scratch, reporter, open: Mutex::default() }
+    }
+
+    /// Opens a job from the resolved job file in its output. Blocks on storage.
+    pub(crate) fn open(&self, job: &JobId, output: &str) -> Result<Arc<JobContext>, JobError> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(context) = open.get(job) {
+            return Ok(Arc::clone(context));
+        }
+        let store = Store::open(output)?;
+        let context = JobContext::load(store, self.scratch.clone(), Arc::clone(&self.reporter))
+            .map_err(|error| match error {
+                orchestrator_pipeline::LoadError::Storage(error) => JobError::Storage(error),
+                other => JobError::Job(other),
+            })?;
+        let context = Arc::new(context);
+        if open.len() >= CAPACITY {
+            open.pop_first();
+        }
+        open.insert(job.clone(), Arc::clone(&context));
+        Ok(context)
+    }
+}

@@ -1,0 +1,48 @@
+//! What a worker is started with.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use orchestrator_core::WorkerId;
+use orchestrator_pipeline::Reporter;
+
+/// How a worker reaches its coordinator and what it offers.
+#[derive(Clone)]
+pub struct WorkerOptions {
+    /// `http://host:port` or `https://host:port`.
+    pub coordinator: String,
+    /// Sent with every call as a bearer token.
+    pub token: Option<String>,
+    /// Certificate authority to trust, PEM; only with `https`.
+    pub authority: Option<Vec<u8>>,
+    /// The worker's name; kept over reconnects.
+    pub name: WorkerId,
+    /// The address under which other hosts' ranks reach this worker's ranks.
+    pub host: String,
+    /// Tasks held at a time.
+    pub slots: u32,
+    /// Training ranks held at a time.
+    pub gang_slots: u32,
+    /// Memory it offers, in bytes.
+    pub memory_bytes: u64,
+    /// GPUs it offers.
+    pub gpus: u32,
+    /// Directory for spilled data.
+    pub scratch: PathBuf,
+    /// Program and leading arguments that start a rank process: this binary with its hidden verb.
+    pub rank_command: Vec<String>,
+    /// Writes reports.
+    pub reporter: Arc<dyn Reporter>,
+}
+
+impl std::fmt::Debug for WorkerOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The token stays out of logs.
+        f.debug_struct("WorkerOptions")
+            .field("coordinator", &self.coordinator)
+            .field("name", &self.name)
+            .field("slots", &self.slots)
+            .field("gang_slots", &self.gang_slots)
+            .finish_non_exhaustive()
+    }
+}

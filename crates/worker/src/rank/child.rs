@@ -1,0 +1,343 @@
+//! The rank process itself: joins its peers, runs the loop, speaks to its worker in lines of JSON.
+
+use std::io::{BufRead, Write};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use orchestrator_core::{FileKind, FileRecord, TaskOutcome};
+use orchestrator_job::Stage;
+use orchestrator_pipeline::JobContext;
+use orchestrator_pipeline::training::{
+    ShardTokens, StagedCheckpoint, StoredCheckpoint, expire, shard_names, tokenizer, train_options,
+};
+use orchestrator_storage::{RelativePath, Store};
+use orchestrator_train::checkpoint::{Manifest, directory};
+use orchestrator_train::trainer::{Data, Outcome};
+use orchestrator_train::{
+    CheckpointSink, CollectiveError, Observer, Phase, StepMetrics, TrainError, TrainOptions, Trainer,
+};
+
+use crate::collective::{Listener, Secret, TcpCollective};
+use crate::execute::chain;
+use crate::rank::{FailedKind, FromRank, Start, ToRank};
+
+/// Messages of the worker not yet looked at.
+const INBOX: usize = 16;
+/// The least time between two progress messages; a step may take microseconds.
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+/// The longest `metrics.jsonl` that is read back on a resume.
+const METRICS_LIMIT: u64 = 4 << 30;
+
+/// Why a rank ends without an outcome.
+struct RankFailure {
+    kind: FailedKind,
+    error: String,
+}
+
+impl RankFailure {
+    fn permanent(error: &(dyn std::error::Error + 'static)) -> Self {
+        Self { kind: FailedKind::Permanent, error: chain(error) }
+    }
+
+    fn error(error: impl ToString) -> Self {
+        Self { kind: FailedKind::Error, error: error.to_string() }
+    }
+}
+
+impl From<orchestrator_storage::Error> for RankFailure {
+    fn from(error: orchestrator_storage::Error) -> Self {
+        Self::error(chain(&error))
+    }
+}
+
+impl From<orchestrator_pipeline::TaskError> for RankFailure {
+    fn from(error: orchestrator_pipeline::TaskError) -> Self {
+        Self::error(chain(&error))
+    }
+}
+
+impl From<TrainError> for RankFailure {
+    fn from(error: TrainError) -> Self {
+        let kind = match &error {
+            TrainError::Collective(CollectiveError::PeerLost { .. }) => FailedKind::PeerLost,
+            TrainError::Diverged { .. } | TrainError::Option { .. } => FailedKind::Permanent,
+            _ => FailedKind::Error,
+        };
+        Self { kind, error: chain(&error) }
+    }
+}
+
+/// The two pipes to the worker.
+#[derive(Clone)]
+struct Pipe {
+    out: Arc<Mutex<std::io::Stdout>>,
+}
+
+impl Pipe {
+    fn send(&self, message: &FromRank) {
+        let Ok(mut line) = serde_json::to_vec(message) else { return };
+        line.push(b'\n');
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        if out.write_all(&line).and_then(|()| out.flush()).is_err() {
+            // Nobody listens: the worker is gone, and a rank without a worker must not go on.
+            std::process::exit(1);
+        }
+    }
+}
+
+/// Runs the process: reads its orders from standard input until the end. Returns the exit code.
+pub fn run(reporter: Arc<dyn orchestrator_pipeline::Reporter>) -> u8 {
+    let stop = Arc::new(AtomicBool::new(false));
+    let inbox = listen(Arc::clone(&stop));
+    let pipe = Pipe { out: Arc::new(Mutex::new(std::io::stdout())) };
+    let Ok(ToRank::Start(start)) = inbox.recv() else { return 1 };
+    match train(&start, &pipe, inbox, stop, reporter) {
+        Ok(outcome) => {
+            pipe.send(&FromRank::Done { outcome: Box::new(outcome) });
+            0
+        }
+        Err(RankFailure { kind, error }) => {
+            pipe.send(&FromRank::Failed { kind, error });
+            1
+        }
+    }
+}
+
+/// Reads the worker's messages. The end of input means that the worker is gone: the process ends at once, wherever it
+/// is, because by then another generation may be training.
+fn listen(stop: Arc<AtomicBool>) -> Receiver<ToRank> {
+    let (sender, inbox) = sync_channel(INBOX);
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines() {
+            let Ok(line) = line else { break };
+            match serde_json::from_str(&line) {
+                Ok(ToRank::Stop) => stop.store(true, Ordering::Relaxed),
+                Ok(message) => {
+                    if sender.send(message).is_err() {
+                        break;
+                    }
+                }
+                Err(_) => break,
+            }
+        }
+        std::process::exit(1);
+    });
+    inbox
+}
+
+fn train(
+    start: &Start,
+    pipe: &Pipe,
+    inbox: Receiver<ToRank>,
+    stop: Arc<AtomicBool>,
+    reporter: Arc<dyn orchestrator_pipeline::Reporter>,
+) -> Result<TaskOutcome, RankFailure> {
+    let output = Store::open(&start.output)?;
+    let context = JobContext::load(output.clone(), PathBuf::from(&start.scratch), reporter)
+        .map_err(|error| RankFailure::permanent(&error))?;
+    let Some(Stage::Train(config)) = context.job.pipeline.get(start.stage as usize) else {
+        return Err(RankFailure::error(format!("stage {} of the job is no train stage", start.stage)));
+    };
+    let end_of_text = context.job.tokenize().map_or("<|endoftext|>", |(_, config)| &*config.end_of_text);
+    let options = train_options(&context.job, config, tokenizer(&output, end_of_text)?.vocab_size());
+    let validation = ShardTokens::open(&output, "validation")?;
+    let data = Data {
+        train: Arc::new(ShardTokens::open(&output, "train")?),
+        validation: Some(Arc::new(validation)),
+    };
+    let collective = join(start, pipe, &inbox)?;
+    let mut observer = RankObserver::new(start, pipe.clone(), inbox, stop, output.clone(), options.clone())?;
+    let resume = (!start.resume_from.is_empty())
+        .then(|| StoredCheckpoint::new(output.clone(), start.resume_from.clone()));
+    let resume = resume.as_ref().map(|source| source as &dyn orchestrator_train::CheckpointSource);
+    let mut trainer =
+        Trainer::new(&options, data, Box::new(collective), orchestrator_model::Device::Cpu, resume)?;
+    observer.resume(trainer.step())?;
+    let begun = Instant::now();
+    match trainer.run(&mut observer, &mut || begun.elapsed())? {
+        Outcome::Finished => observer.outcome(),
+        Outcome::Stopped(step) => Err(RankFailure {
+            kind: FailedKind::Released,
+            error: format!("the rank left after step {step}, with a checkpoint"),
+        }),
+    }
+}
+
+/// Meets the other ranks. Rank 0's secret comes to the others through the coordinator, so a stranger cannot join.
+fn join(start: &Start, pipe: &Pipe, inbox: &Receiver<ToRank>) -> Result<TcpCollective, RankFailure> {
+    let listener = Listener::bind(&start.host).map_err(RankFailure::error)?;
+    let port = listener.port().map_err(RankFailure::error)?;
+    let own = if start.rank == 0 { secret()? } else { Vec::new() };
+    pipe.send(&FromRank::Listening { port, nccl_id: own });
+    let Ok(ToRank::Peers { addresses, nccl_id }) = inbox.recv() else {
+        return Err(RankFailure::error("the worker did not say who the peers are"));
+    };
+    let secret: [u8; 32] = nccl_id
+        .try_into()
+        .map_err(|_| RankFailure::error("rank 0 posted no secret of 32 bytes for the gang"))?;
+    TcpCollective::connect(start.rank as usize, &addresses, &Secret(secret), &listener)
+        .map_err(|error| TrainError::from(error).into())
+}
+
+fn secret() -> Result<Vec<u8>, RankFailure> {
+    let mut bytes = vec![0; 32];
+    let mut source = std::fs::File::open("/dev/urandom").map_err(RankFailure::error)?;
+    std::io::Read::read_exact(&mut source, &mut bytes).map_err(RankFailure::error)?;
+    Ok(bytes)
+}
+
+/// Carries what the loop says to the worker, and the loop's files to storage.
+struct RankObserver {
+    rank: u32,
+    pipe: Pipe,
+    inbox: Receiver<ToRank>,
+    stop: Arc<AtomicBool>,
+    output: Store,
+    options: TrainOptions,
+    attempt_path: String,
+    stage: u32,
+    /// Where all ranks of this generation stage their files.
+    staging: String,
+    /// Names of the token shards, for the checkpoints' manifests.
+    shards: Vec<String>,
+    /// Lines of `metrics.jsonl` so far, each step once.
+    metrics: Vec<(u64, String)>,
+    told: Instant,
+}
+
+impl RankObserver {
+    fn new(
+        start: &Start,
+        pipe: Pipe,
+        inbox: Receiver<ToRank>,
+        stop: Arc<AtomicBool>,
+        output: Store,
+        options: TrainOptions,
+    ) -> Result<Self, RankFailure> {
+        let (shards, _) = shard_names(&output, "train")?;
+        Ok(Self {
+            rank: start.rank,
+            pipe,
+            inbox,
+            stop,
+            output,
+            options,
+            attempt_path: start.attempt_path.clone(),
+            stage: start.stage,
+            staging: format!(".orchestrator/gangs/{:02}/generation-{:06}", start.stage, start.generation),
+            shards,
+            metrics: Vec::new(),
+            told: Instant::now(),
+        })
+    }
+
+    fn metrics_path(&self, step: u64) -> Result<RelativePath, orchestrator_storage::Error> {
+        RelativePath::new(format!(".orchestrator/gangs/{:02}/metrics-{step:08}.jsonl", self.stage))
+    }
+
+    /// Takes up the metrics of the steps before `step`.
+    fn resume(&mut self, step: u64) -> Result<(), RankFailure> {
+        if self.rank != 0 || step == 0 {
+            return Ok(());
+        }
+        let bytes = self.output.read_all(&self.metrics_path(step)?, METRICS_LIMIT)?;
+        for line in String::from_utf8_lossy(&bytes).lines() {
+            if let Ok(metrics) = serde_json::from_str::<StepMetrics>(line) {
+                self.metrics.push((metrics.step, line.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    fn metrics_text(&self) -> String {
+        self.metrics.iter().map(|(_, line)| format!("{line}\n")).collect()
+    }
+
+    /// Rank 0's outcome names the metrics; the other ranks have none of their own.
+    fn outcome(self) -> Result<TaskOutcome, RankFailure> {
+        if self.rank != 0 {
+            return Ok(TaskOutcome::default());
+        }
+        let path = RelativePath::new(format!("{}/metrics.jsonl", self.attempt_path))?;
+        let written = self.output.put_atomic(&path, self.metrics_text().as_bytes())?;
+        let file = FileRecord {
+            stage: self.stage,
+            kind: FileKind::Product,
+            path: "metrics.jsonl".to_owned(),
+            rows: self.metrics.len() as u64,
+            bytes: written.bytes,
+            xxh3: written.xxh3,
+        };
+        Ok(TaskOutcome { files: vec![file], ..TaskOutcome::default() })
+    }
+}
+
+fn observed(error: &(dyn std::error::Error + 'static)) -> TrainError {
+    TrainError::Observer(chain(error))
+}
+
+impl Observer for RankObserver {
+    fn on_phase(&mut self, step: u64, phase: Phase, collective: u64) {
+        if phase == Phase::Checkpoint || self.told.elapsed() >= PROGRESS_EVERY {
+            self.told = Instant::now();
+            let phase = phase.as_str().to_owned();
+            self.pipe.send(&FromRank::Progress { step, phase, collective, metrics: None });
+        }
+    }
+
+    fn on_metrics(&mut self, metrics: &StepMetrics) -> Result<(), TrainError> {
+        let line = serde_json::to_string(metrics).map_err(|error| observed(&error))?;
+        let mut told = serde_json::to_value(metrics).map_err(|error| observed(&error))?;
+        told["steps"] = self.options.steps.into();
+        self.metrics.push((metrics.step, line));
+        let step = metrics.step;
+        if self.told.elapsed() >= PROGRESS_EVERY || metrics.validation_loss.is_some() {
+            self.told = Instant::now();
+            let phase = "step_done".to_owned();
+            self.pipe.send(&FromRank::Progress { step, phase, collective: 0, metrics: Some(told.to_string()) });
+        }
+        Ok(())
+    }
+
+    fn on_rollback(&mut self, step: u64) -> Result<(), TrainError> {
+        self.metrics.retain(|(of, _)| *of <= step);
+        Ok(())
+    }
+
+    fn checkpoint_sink(&mut self, step: u64) -> Result<Box<dyn CheckpointSink>, TrainError> {
+        let path = format!("{}/{}", self.staging, directory(step));
+        Ok(Box::new(StagedCheckpoint::new(self.output.clone(), path)))
+    }
+
+    /// Rank 0 hands the manifest to the coordinator and waits until the checkpoint exists; the others are held by the
+    /// next collective meanwhile.
+    fn on_checkpoint(&mut self, step: u64, manifest: Option<&Manifest>) -> Result<(), TrainError> {
+        let Some(manifest) = manifest else { return Ok(()) };
+        let metrics_path = self.metrics_path(step).map_err(|error| observed(&error))?;
+        self.output.put_atomic(&metrics_path, self.metrics_text().as_bytes()).map_err(|error| observed(&error))?;
+        let mut manifest = serde_json::to_value(manifest).map_err(|error| observed(&error))?;
+        manifest["shards"] = self.shards.clone().into();
+        self.pipe.send(&FromRank::Checkpoint {
+            step,
+            path: format!("checkpoints/{}", directory(step)),
+            attempt_path: format!("{}/{}", self.staging, directory(step)),
+            manifest: manifest.to_string(),
+        });
+        loop {
+            match self.inbox.recv() {
+                Ok(ToRank::CheckpointCommitted { step: committed }) if committed == step => break,
+                Ok(_) => {}
+                Err(_) => return Err(TrainError::Observer("the worker is gone".to_owned())),
+            }
+        }
+        expire(&self.output, &self.options.checkpoint).map_err(|error| observed(&error))?;
+        Ok(())
+    }
+
+    fn should_stop(&mut self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,80 @@
+//! A training rank is a child process of its worker, so that a crash, a leak or a wedged driver in one rank takes
+//! nothing else down, and so that stopping it is one `kill`.
+//!
+//! ```text
+//!  worker (seat.rs)                                    rank process (child.rs)
+//!     │── Start{spec, job, seat} ────────────────────────▶│ binds its listener
+//!     │◀─────────────────────────────── Listening{port} ──│
+//!     │  JoinGang at the coordinator, until all are there  │
+//!     │── Peers{addresses} ──────────────────────────────▶│ connects; trains
+//!     │◀──────── Progress{step, phase, collective} … ─────│  carried with every heartbeat
+//!     │◀───────────────────────────── Checkpoint{…} ──────│  rank 0, when every rank's part is durable
+//!     │── CheckpointCommitted{step} ─────────────────────▶│
+//!     │◀──────────────────────────── Done / Failed ───────│
+//! ```
+//!
+//! Messages are JSON, one a line, on the child's standard input and output. End of input means that the worker is
+//! gone: the child exits at once.
+
+mod child;
+pub(crate) mod seat;
+
+use serde::{Deserialize, Serialize};
+
+pub use child::run as run_rank;
+
+/// From the worker to its rank.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ToRank {
+    /// What to train, and which seat of the gang this is.
+    Start(Box<Start>),
+    /// Every rank's address, by rank.
+    Peers { addresses: Vec<String>, nccl_id: Vec<u8> },
+    /// The checkpoint of this step exists now.
+    CheckpointCommitted { step: u64 },
+    /// Finish the step, write a checkpoint if there is time, leave.
+    Stop,
+}
+
+/// The first message.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Start {
+    pub(crate) output: String,
+    pub(crate) attempt_path: String,
+    /// Where rank 0's attempt lies: every rank writes its part of a checkpoint there.
+    pub(crate) stage: u32,
+    pub(crate) rank: u32,
+    pub(crate) world_size: u32,
+    pub(crate) generation: u64,
+    /// Path of the checkpoint to resume from, relative to the output; empty for none.
+    pub(crate) resume_from: String,
+    /// Address on which the rank listens for its peers, without the port.
+    pub(crate) host: String,
+    pub(crate) scratch: String,
+}
+
+/// From a rank to its worker.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum FromRank {
+    Listening { port: u16, nccl_id: Vec<u8> },
+    Progress { step: u64, phase: String, collective: u64, metrics: Option<String> },
+    Checkpoint { step: u64, path: String, attempt_path: String, manifest: String },
+    Done { outcome: Box<orchestrator_core::TaskOutcome> },
+    Failed { kind: FailedKind, error: String },
+}
+
+/// Why a rank gave up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum FailedKind {
+    /// Its own fault, or its data's.
+    Error,
+    /// Trying again cannot help.
+    Permanent,
+    /// Another rank is gone.
+    PeerLost,
+    /// It was told to stop.
+    Released,
+}

@@ -1,0 +1,253 @@
+//! The worker's life: register, lease, heartbeat, drain.
+//!
+//! ```text
+//!            ┌──────── Lease (long poll) ◀── a slot is free
+//!  Register ─┤                └─▶ Assignment ─▶ execute.rs (data) or rank/seat.rs (training)
+//!            └──────── Heartbeat, every heartbeat_ms ─▶ stop these attempts; drain
+//! ```
+//!
+//! A worker trusts only how much time has passed since the coordinator last answered a heartbeat: after two thirds of
+//! the lease without an answer it stops what it does, because by the whole lease its tasks belong to others.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use orchestrator_proto::is_unknown_session;
+use orchestrator_proto::v1::{
+    Assignment, Capacity, HeartbeatRequest, LeaseRequest, RegisterReply, RegisterRequest,
+};
+use tokio::sync::{Notify, RwLock};
+use tokio::task::JoinSet;
+use tonic::Status;
+
+use crate::client::{Client, ConnectError, client};
+use crate::held::Held;
+use crate::jobs::JobCache;
+use crate::options::WorkerOptions;
+use crate::{execute, rank};
+
+/// How long one `Lease` call waits for work.
+const LEASE_WAIT: Duration = Duration::from_secs(10);
+/// Pause between attempts to reach a coordinator that does not answer.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
+
+/// What every part of a running worker shares.
+pub(crate) struct Shared {
+    pub(crate) options: WorkerOptions,
+    pub(crate) client: Client,
+    pub(crate) held: Held,
+    pub(crate) jobs: JobCache,
+    session: RwLock<Session>,
+    draining: AtomicBool,
+    /// Rings when draining starts, so that a long poll ends.
+    drain_bell: Notify,
+}
+
+#[derive(Clone, Default)]
+struct Session {
+    id: String,
+    lease: Duration,
+    heartbeat: Duration,
+}
+
+impl Shared {
+    pub(crate) async fn session(&self) -> String {
+        self.session.read().await.id.clone()
+    }
+
+    /// How long a call about an attempt may be retried before the attempt is another's.
+    pub(crate) async fn lease(&self) -> Duration {
+        self.session.read().await.lease
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        self.drain_bell.notify_waiters();
+        self.held.freed.notify_waiters();
+    }
+}
+
+/// A worker that runs until it is drained.
+pub struct Worker;
+
+/// Speaks to a running worker.
+pub struct Handle {
+    shared: Arc<Shared>,
+    service: tokio::task::JoinHandle<()>,
+}
+
+impl Worker {
+    /// Starts a worker. It keeps trying to reach its coordinator until it is drained.
+    pub fn start(options: WorkerOptions) -> Result<Handle, ConnectError> {
+        let shared = Arc::new(Shared {
+            client: client(&options)?,
+            jobs: JobCache::new(options.scratch.clone(), Arc::clone(&options.reporter)),
+            options,
+            held: Held::default(),
+            session: RwLock::default(),
+            draining: AtomicBool::new(false),
+            drain_bell: Notify::new(),
+        });
+        let service = tokio::spawn(run(Arc::clone(&shared)));
+        Ok(Handle { shared, service })
+    }
+}
+
+impl Handle {
+    /// Takes no more tasks, finishes the held ones, and returns. Ranks are told to stop after a checkpoint.
+    pub async fn drain(self) {
+        self.shared.drain();
+        let _ = self.service.await;
+    }
+
+    /// Gives every held attempt back and returns.
+    pub async fn stop(self) {
+        self.shared.drain();
+        self.shared.held.stop_all();
+        let _ = self.service.await;
+    }
+}
+
+async fn run(shared: Arc<Shared>) {
+    register(&shared).await;
+    let heartbeats = tokio::spawn(heartbeats(Arc::clone(&shared)));
+    let mut attempts = JoinSet::new();
+    while !shared.is_draining() {
+        while attempts.try_join_next().is_some() {}
+        let freed = shared.held.freed.notified();
+        let (tasks, ranks) = shared.held.taken();
+        let free_slots = shared.options.slots.saturating_sub(tasks);
+        let free_gang_slots = shared.options.gang_slots.saturating_sub(ranks);
+        if free_slots == 0 && free_gang_slots == 0 {
+            freed.await;
+            continue;
+        }
+        let leased = tokio::select! {
+            leased = lease(&shared, free_slots, free_gang_slots) => leased,
+            // A slot was freed meanwhile: ask again for all that is free now.
+            () = freed => continue,
+            () = shared.drain_bell.notified() => break,
+        };
+        for assignment in leased {
+            spawn(&shared, &mut attempts, assignment);
+        }
+    }
+    while attempts.join_next().await.is_some() {}
+    heartbeats.abort();
+}
+
+fn spawn(shared: &Arc<Shared>, attempts: &mut JoinSet<()>, assignment: Assignment) {
+    let shared = Arc::clone(shared);
+    if assignment.seat.is_some() {
+        attempts.spawn(rank::seat::take(shared, assignment));
+    } else {
+        attempts.spawn(execute::attempt(shared, assignment));
+    }
+}
+
+/// Registers until the coordinator answers; stops attempts that it says are no longer this worker's.
+async fn register(shared: &Arc<Shared>) {
+    let options = &shared.options;
+    loop {
+        let request = RegisterRequest {
+            worker: options.name.0.clone(),
+            host: options.host.clone(),
+            capacity: Some(Capacity {
+                slots: options.slots,
+                memory_bytes: options.memory_bytes,
+                gpus: options.gpus,
+                gang_slots: options.gang_slots,
+            }),
+            held_attempts: shared.held.ids(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            cpu_level: crate::cpu_level().to_owned(),
+        };
+        match shared.client.clone().register(request).await {
+            Ok(reply) => {
+                let RegisterReply { session, lease_ms, heartbeat_ms, lost_attempts } = reply.into_inner();
+                shared.held.stop(&lost_attempts);
+                *shared.session.write().await = Session {
+                    id: session,
+                    lease: Duration::from_millis(lease_ms),
+                    heartbeat: Duration::from_millis(heartbeat_ms.max(10)),
+                };
+                tracing::info!(worker = %options.name, "registered");
+                return;
+            }
+            Err(status) => {
+                tracing::warn!(worker = %options.name, error = %status.message(), "the coordinator does not take this worker yet");
+                if shared.is_draining() {
+                    return;
+                }
+                tokio::time::sleep(RECONNECT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn lease(shared: &Arc<Shared>, free_slots: u32, free_gang_slots: u32) -> Vec<Assignment> {
+    let request = LeaseRequest {
+        session: shared.session().await,
+        worker: shared.options.name.0.clone(),
+        free_slots,
+        free_gang_slots,
+        wait_ms: LEASE_WAIT.as_millis() as u64,
+        draining: false,
+    };
+    match shared.client.clone().lease(request).await {
+        Ok(reply) => reply.into_inner().assignments,
+        Err(status) => {
+            recover(shared, &status).await;
+            Vec::new()
+        }
+    }
+}
+
+async fn heartbeats(shared: Arc<Shared>) {
+    let mut acknowledged = Instant::now();
+    loop {
+        let Session { id, lease, heartbeat } = shared.session.read().await.clone();
+        tokio::time::sleep(heartbeat).await;
+        let request = HeartbeatRequest {
+            session: id,
+            worker: shared.options.name.0.clone(),
+            attempts: shared.held.report(),
+        };
+        let limit = (lease * 2 / 3).max(heartbeat);
+        match tokio::time::timeout(limit, shared.client.clone().heartbeat(request)).await {
+            Ok(Ok(reply)) => {
+                acknowledged = Instant::now();
+                let reply = reply.into_inner();
+                shared.held.stop(&reply.stop);
+                if reply.drain {
+                    shared.drain();
+                }
+            }
+            Ok(Err(status)) if is_unknown_session(&status) => {
+                register(&shared).await;
+                acknowledged = Instant::now();
+            }
+            Ok(Err(_)) | Err(_) => {}
+        }
+        if acknowledged.elapsed() > lease * 2 / 3 && !shared.held.is_empty() {
+            tracing::warn!("no answer from the coordinator for two thirds of the lease: stopping what is held");
+            shared.held.stop_all();
+        }
+    }
+}
+
+/// Waits a moment after a failed call. The heartbeat loop registers again where that is needed.
+pub(crate) async fn recover(shared: &Arc<Shared>, status: &Status) {
+    tracing::debug!(error = %status.message(), "a call to the coordinator failed");
+    let pause = if is_unknown_session(status) {
+        shared.session.read().await.heartbeat
+    } else {
+        RECONNECT_PAUSE
+    };
+    tokio::time::sleep(pause).await;
+}
