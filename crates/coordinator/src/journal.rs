@@ -258,7 +258,8 @@ impl Journal {
 }
 
 fn database(path: &Path, source: sqlx::Error) -> JournalError {
-    let busy = source.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "5");
+    let busy =
+        source.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "5");
     if busy {
         JournalError::InUse(path.to_owned())
     } else {
@@ -285,6 +286,7 @@ async fn meta(
 }
 
 /// A name that no other coordinator has: the standard library seeds its hashers from the system's randomness.
+#[expect(clippy::disallowed_methods, reason = "a name must differ between machines; no result depends on it")]
 fn random_name() -> String {
     use std::hash::{BuildHasher, RandomState};
     let half = || RandomState::new().hash_one(std::process::id());

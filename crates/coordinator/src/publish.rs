@@ -150,4 +150,25 @@ mod tests {
             assert!(directory.path().join(name).exists());
         }
     }
+
+    #[tokio::test]
+    async fn a_checkpoint_exists_once_its_manifest_does() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let store = Store::open(directory.path().to_str().expect("UTF-8")).expect("a store");
+        let from = ".orchestrator/attempts/3/0/5/checkpoints/step-00000010";
+        let manifest = r#"{"step": 10, "files": [{"path": "model.safetensors", "bytes": 3, "xxh3": "0"}]}"#;
+        let to = "checkpoints/step-00000010";
+        assert!(checkpoint(&store, from, to, manifest).await.is_err(), "a file is missing");
+        assert!(!directory.path().join(to).join(CHECKPOINT_MANIFEST).exists());
+        let file = RelativePath::new(format!("{from}/model.safetensors")).expect("a path");
+        store.put_atomic(&file, b"abc").expect("put");
+        for _ in 0..2 {
+            checkpoint(&store, from, to, manifest).await.expect("publish");
+        }
+        assert_eq!(
+            std::fs::read_to_string(directory.path().join(to).join(CHECKPOINT_MANIFEST))
+                .expect("it is there"),
+            manifest
+        );
+    }
 }

@@ -200,3 +200,28 @@ async fn router(
         .add_service(tonic::service::interceptor::InterceptedService::new(reflection, guard))
         .add_service(health))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::TlsOptions;
+
+    #[test]
+    fn other_machines_are_let_in_only_with_tls_and_a_token_or_on_purpose() {
+        let everywhere = CoordinatorOptions {
+            listen: "0.0.0.0:0".parse().expect("an address"),
+            ..CoordinatorOptions::new("s")
+        };
+        assert!(matches!(check(&everywhere), Err(CoordinatorError::Unprotected(_))));
+        let token = Some("a-token-that-is-long".to_owned());
+        assert!(
+            check(&CoordinatorOptions { token: token.clone(), ..everywhere.clone() }).is_err(),
+            "in the clear"
+        );
+        assert!(check(&CoordinatorOptions { insecure: true, ..everywhere.clone() }).is_ok());
+        let tls = TlsOptions { certificate: String::new(), key: String::new(), client_authority: None };
+        assert!(check(&CoordinatorOptions { token, tls: Some(tls), ..everywhere }).is_ok());
+        let short = CoordinatorOptions { token: Some("short".into()), ..CoordinatorOptions::new("s") };
+        assert!(matches!(check(&short), Err(CoordinatorError::BadToken)));
+    }
+}

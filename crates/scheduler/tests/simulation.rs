@@ -7,9 +7,37 @@ use world::World;
 
 #[test]
 fn every_job_ends_and_invariants_hold() {
-    for seed in 0..150 {
+    let mut traces = String::new();
+    for seed in 0..200 {
         let world = World::run(seed);
         assert!(world.ended(), "seed {seed}: jobs are left: {}", world.summary());
+        traces.push_str(world.trace());
+    }
+    // A simulation in which something never happens would prove nothing about it.
+    for fact in [
+        "JobSubmitted",
+        "PhaseExpanded",
+        "Leased",
+        "Committed",
+        "Published",
+        "PhasePublished",
+        "AttemptEnded",
+        "GangSeated",
+        "GangFormed",
+        "GenerationEnded",
+        "GangBlamed",
+        "CheckpointCommitted",
+        "CheckpointPublished",
+        "JobFailed",
+        "JobCancelled",
+        "JobRetried",
+        "quarantined: true",
+        "cost: Loss",
+        "cost: Failure",
+        "did not join in time",
+        "generation: 3",
+    ] {
+        assert!(traces.contains(fact), "`{fact}` never happened");
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{misfit, refused, views};
+use super::{misfit, views};
 use crate::desk::{AskError, Desk};
 use crate::owner::{self, Owner};
 use crate::planner::Planner;
@@ -67,7 +67,7 @@ impl Jobs for JobsService {
                 .newest_on(&output)
                 .map(|(id, job)| (id.clone(), job.definition.clone(), job.status.clone()))
         };
-        let earlier = self.desk.look(look).await.map_err(refused)?;
+        let earlier = self.desk.look(look).await?;
         // The owner object went with the output: what we know of an ended job there is no longer so.
         let afresh = free && earlier.as_ref().is_some_and(|(_, _, job)| *job != JobStatus::Running);
         let mut definition = resolved_job;
@@ -102,7 +102,7 @@ impl Jobs for JobsService {
                 let text = format!("{refusal}:\n{}", differences.join("\n"));
                 Err(status(ErrorCode::Conflict, text))
             }
-            Err(error) => Err(refused(error)),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -112,7 +112,7 @@ impl Jobs for JobsService {
             jobs.sort_by_key(|(_, job)| job.number);
             jobs.into_iter().map(|(id, job)| views::summary(id, job)).collect()
         };
-        let jobs = self.desk.look(look).await.map_err(refused)?;
+        let jobs = self.desk.look(look).await?;
         Ok(Response::new(ListJobsReply { jobs }))
     }
 
@@ -177,13 +177,13 @@ impl Jobs for JobsService {
 
     async fn cancel(&self, request: Request<CancelRequest>) -> Result<Response<CancelReply>, Status> {
         let job = JobId(request.into_inner().job);
-        self.desk.ask(Event::Cancel { job }).await.map_err(refused)?;
+        self.desk.ask(Event::Cancel { job }).await?;
         Ok(Response::new(CancelReply {}))
     }
 
     async fn retry(&self, request: Request<RetryRequest>) -> Result<Response<RetryReply>, Status> {
         let job = JobId(request.into_inner().job);
-        match self.desk.ask(Event::Retry { job }).await.map_err(refused)? {
+        match self.desk.ask(Event::Retry { job }).await? {
             Answer::Retried { tasks } => Ok(Response::new(RetryReply { tasks })),
             _ => Err(misfit()),
         }
@@ -193,13 +193,13 @@ impl Jobs for JobsService {
         &self,
         _: Request<ListWorkersRequest>,
     ) -> Result<Response<ListWorkersReply>, Status> {
-        let workers = self.desk.look(views::workers).await.map_err(refused)?;
+        let workers = self.desk.look(views::workers).await?;
         Ok(Response::new(ListWorkersReply { workers }))
     }
 }
 
 async fn detail(desk: &Desk, job: &JobId) -> Result<JobDetail, Status> {
     let id = job.clone();
-    let detail = desk.look(move |scheduler| views::detail(scheduler, &id)).await.map_err(refused)?;
-    detail.ok_or_else(|| refused(AskError::Refused(Refusal::UnknownJob(job.clone()))))
+    let detail = desk.look(move |scheduler| views::detail(scheduler, &id)).await?;
+    detail.ok_or_else(|| AskError::Refused(Refusal::UnknownJob(job.clone())).into())
 }

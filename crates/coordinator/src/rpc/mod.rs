@@ -5,17 +5,20 @@ pub(crate) mod jobs;
 pub(crate) mod views;
 pub(crate) mod workers;
 
+use orchestrator_scheduler::Refusal;
 use tonic::Status;
 
 use crate::desk::AskError;
 
 /// A refusal as a status; an unknown session is the one that asks the worker to register again.
-pub(crate) fn refused(error: AskError) -> Status {
-    match &error {
-        AskError::Refused(orchestrator_scheduler::Refusal::UnknownSession(session)) => {
-            orchestrator_proto::unknown_session(session)
+impl From<AskError> for Status {
+    fn from(error: AskError) -> Self {
+        match &error {
+            AskError::Refused(Refusal::UnknownSession(session)) => {
+                orchestrator_proto::unknown_session(session)
+            }
+            AskError::Refused(_) | AskError::Stopping => orchestrator_proto::status(error.code(), &error),
         }
-        AskError::Refused(_) | AskError::Stopping => orchestrator_proto::status(error.code(), &error),
     }
 }
 

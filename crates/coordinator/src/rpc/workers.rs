@@ -16,7 +16,7 @@ use orchestrator_scheduler::{
 use tokio::time::{Instant, timeout_at};
 use tonic::{Request, Response, Status};
 
-use super::{misfit, refused};
+use super::misfit;
 use crate::desk::Desk;
 use crate::publish::attempt_path;
 
@@ -52,7 +52,7 @@ impl Workers for WorkersService {
             version: request.version,
             cpu_level: request.cpu_level,
         };
-        match self.desk.ask(Event::Register(registration)).await.map_err(refused)? {
+        match self.desk.ask(Event::Register(registration)).await? {
             Answer::Registered { session, lost } => Ok(Response::new(RegisterReply {
                 session,
                 lease_ms: self.lease_ms,
@@ -72,7 +72,7 @@ impl Workers for WorkersService {
             woken.mark_unchanged();
             let caller = Caller { worker: WorkerId(worker.clone()), session: session.clone() };
             let event = Event::Lease { caller, free_slots, draining };
-            let Answer::Leased(assignments) = self.desk.ask(event).await.map_err(refused)? else {
+            let Answer::Leased(assignments) = self.desk.ask(event).await? else {
                 return Err(misfit());
             };
             let wait = assignments.is_empty()
@@ -104,7 +104,7 @@ impl Workers for WorkersService {
             })
             .collect();
         let caller = Caller { worker: WorkerId(worker), session };
-        match self.desk.ask(Event::Heartbeat { caller, attempts }).await.map_err(refused)? {
+        match self.desk.ask(Event::Heartbeat { caller, attempts }).await? {
             Answer::Renewed { stop } => {
                 let stop = stop.into_iter().map(|attempt| attempt.0).collect();
                 // Nothing asks a worker to drain yet but its own signals.
@@ -118,7 +118,7 @@ impl Workers for WorkersService {
         let CommitRequest { session, worker, job, attempt, fencing_token, outcome } = request.into_inner();
         let outcome = outcome_from_wire(&outcome).map_err(|error| status(ErrorCode::InvalidInput, error))?;
         let attempt = attempt_ref(session, worker, job, attempt, fencing_token);
-        self.desk.ask(Event::Commit { attempt, outcome }).await.map_err(refused)?;
+        self.desk.ask(Event::Commit { attempt, outcome }).await?;
         Ok(Response::new(CommitReply {}))
     }
 
@@ -132,7 +132,7 @@ impl Workers for WorkersService {
         };
         let FailRequest { session, worker, job, attempt, fencing_token, kind: _, error } = request;
         let attempt = attempt_ref(session, worker, job, attempt, fencing_token);
-        self.desk.ask(Event::Fail { attempt, kind, error }).await.map_err(refused)?;
+        self.desk.ask(Event::Fail { attempt, kind, error }).await?;
         Ok(Response::new(FailReply {}))
     }
 
@@ -149,7 +149,7 @@ impl Workers for WorkersService {
                 address: address.clone(),
                 nccl_id: nccl_id.clone(),
             };
-            match self.desk.ask(event).await.map_err(refused)? {
+            match self.desk.ask(event).await? {
                 Answer::Formed { addresses, nccl_id } => {
                     return Ok(Response::new(JoinGangReply { complete: true, addresses, nccl_id }));
                 }
@@ -177,7 +177,7 @@ impl Workers for WorkersService {
             manifest: request.manifest,
         };
         let mut changed = self.desk.changed.clone();
-        let Answer::Checkpoint { phase, mut published } = self.desk.ask(event).await.map_err(refused)? else {
+        let Answer::Checkpoint { phase, mut published } = self.desk.ask(event).await? else {
             return Err(misfit());
         };
         // The trainer may delete older checkpoints once this one exists, so it has to: the reply waits for that. The
@@ -190,7 +190,7 @@ impl Workers for WorkersService {
                 gang.and_then(|gang| gang.checkpoint)
                     .is_none_or(|checkpoint| checkpoint.step != step || checkpoint.published)
             };
-            published = self.desk.look(look).await.map_err(refused)?;
+            published = self.desk.look(look).await?;
             if !published && changed.changed().await.is_err() {
                 return Err(status(ErrorCode::Unavailable, "the coordinator is stopping"));
             }
