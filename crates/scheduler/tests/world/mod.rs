@@ -76,7 +76,7 @@ impl World {
         for number in 0..=world.random.below(2) {
             world.submit(number);
         }
-        while world.round < ROUNDS_MAX && !world.ended() {
+        while world.round < ROUNDS_MAX && (!world.ended() || world.retry()) {
             world.round += 1;
             world.now += 100;
             world.one_round();
@@ -180,20 +180,19 @@ impl World {
             }
         }
         self.carry_out_effects();
-        if self.troubled() && self.random.below(500) == 0 {
-            let failed = self
-                .scheduler
-                .state()
-                .jobs
-                .iter()
-                .find(|(_, job)| matches!(job.status, JobStatus::Failed(_)));
-            if let Some(job) = failed.map(|(id, _)| id.clone()) {
-                self.step(Event::Retry { job });
-            }
-        }
         if self.troubled() && self.random.below(3_000) == 0 {
             let job = JobId::from("job-0001");
             self.step(Event::Cancel { job });
+        }
+    }
+
+    /// Somebody gives a job that failed or was cancelled another go, at times.
+    fn retry(&mut self) -> bool {
+        let jobs = &self.scheduler.state().jobs;
+        let ended = jobs.iter().find(|(_, job)| job.status != JobStatus::Succeeded).map(|(id, _)| id.clone());
+        match ended.filter(|_| self.troubled() && self.random.chance(60)) {
+            Some(job) => self.step(Event::Retry { job }).answer.is_ok(),
+            None => false,
         }
     }
 
@@ -268,6 +267,7 @@ impl World {
             match step.answer {
                 Ok(Answer::Renewed { stop }) => {
                     for attempt in stop {
+                        self.complain(name, attempt);
                         self.forget(name, attempt);
                     }
                 }
@@ -374,6 +374,19 @@ impl World {
         }
     }
 
+    /// A rank that is told to stop was at times the one at fault, and only now says so.
+    fn complain(&mut self, name: &WorkerId, attempt: AttemptId) {
+        let held = self.workers[name].held.get(&attempt).map(|(assignment, _, _)| assignment.clone());
+        let Some(assignment) = held.filter(|_| self.troubled() && self.random.chance(30)) else { return };
+        let attempt = AttemptRef {
+            caller: Caller { worker: name.clone(), session: self.workers[name].session.clone() },
+            job: assignment.place.job,
+            attempt,
+            token: assignment.token,
+        };
+        self.step(Event::Fail { attempt, kind: FailureKind::Error, error: "it was me".into() });
+    }
+
     fn register(&mut self, name: &WorkerId) {
         let held = self.workers[name].held.keys().copied().collect();
         let registration = Registration {
@@ -406,7 +419,7 @@ fn options(incarnation: u64) -> Options {
     Options {
         incarnation,
         lease_ms: 3_000,
-        gang_join_ms: 5_000,
+        gang_join_ms: 2_000,
         gang_regroup_ms: 1_000,
         ..Options::default()
     }
