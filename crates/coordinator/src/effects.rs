@@ -160,8 +160,12 @@ impl Effects {
     async fn tidy(&self, job: &JobContext, phase: u32) {
         let removed = async {
             let store = Store::open(&job.output)?;
-            let path = RelativePath::new(publish::phase_attempts(phase))?;
-            store.run(move |store| store.delete_prefix(&path)).await
+            // Phases run one after another, so what gangs staged can only be this phase's.
+            for path in [publish::phase_attempts(phase), publish::GANGS.to_owned()] {
+                let path = RelativePath::new(path)?;
+                store.run(move |store| store.delete_prefix(&path)).await?;
+            }
+            Ok::<_, orchestrator_storage::Error>(())
         };
         if let Err(error) = removed.await {
             tracing::warn!(job = %job.id, phase, %error, "the files of ended attempts could not be removed");

@@ -24,6 +24,9 @@ const FILES_AT_ONCE: usize = 8;
 /// Name of the file that makes a checkpoint exist.
 const CHECKPOINT_MANIFEST: &str = "manifest.json";
 
+/// Where the ranks of gangs write checkpoints together.
+pub(crate) const GANGS: &str = ".orchestrator/gangs";
+
 /// Where all attempts of a phase write.
 pub(crate) fn phase_attempts(phase: u32) -> String {
     format!(".orchestrator/attempts/{phase}")

@@ -203,7 +203,7 @@ pub enum Refusal {
     },
     /// A path that could leave the output, or name our own files.
     #[error(
-        "`{0}` is no path for a result: expected one relative to the output, without `.` and `..`, outside `.orchestrator/attempts`"
+        "`{0}` is no path for a result: expected one relative to the output, without `.` and `..`, outside the places of attempts"
     )]
     BadPath(String),
     /// A checkpoint's step is not above the last one's.

@@ -68,6 +68,9 @@ fn check(outcome: &TaskOutcome) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Where attempts write, and where the ranks of a gang write checkpoints together.
+pub(crate) const STAGING: [&str; 2] = [".orchestrator/attempts/", ".orchestrator/gangs/"];
+
 /// Whether a path is relative, stays inside the output and leaves attempts alone.
 pub(crate) fn is_result_path(path: &str) -> bool {
     let clean =
@@ -77,7 +80,7 @@ pub(crate) fn is_result_path(path: &str) -> bool {
         && path.split('/').all(clean)
         && path != "job.yaml"
         && path != ".orchestrator/owner.json"
-        && !path.starts_with(".orchestrator/attempts/")
+        && !STAGING.iter().any(|staging| path.starts_with(staging))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::command::{Answer, Command, Refusal};
 use crate::event::AttemptRef;
-use crate::events::commit::is_result_path;
+use crate::events::commit::{STAGING, is_result_path};
 use crate::fact::Fact;
 use crate::scheduler::Scheduler;
 
@@ -28,7 +28,8 @@ pub(crate) fn apply(
             Err(Refusal::StepNotRising { step, last: last.step })
         };
     }
-    let inside = |path: &str| path.strip_prefix(".orchestrator/attempts/").is_some_and(is_result_path);
+    let inside =
+        |path: &str| STAGING.iter().any(|staging| path.strip_prefix(staging).is_some_and(is_result_path));
     if !is_result_path(&path) {
         return Err(Refusal::BadPath(path));
     }
