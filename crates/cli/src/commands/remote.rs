@@ -24,11 +24,11 @@ use crate::failure::Failure;
 use crate::job_file;
 
 /// A client of the Jobs service.
-pub type Client = JobsClient<InterceptedService<Channel, Token>>;
+pub(crate) type Client = JobsClient<InterceptedService<Channel, Token>>;
 
 /// Adds the caller's token to every call.
 #[derive(Clone)]
-pub struct Token(Option<MetadataValue<Ascii>>);
+pub(crate) struct Token(Option<MetadataValue<Ascii>>);
 
 impl Interceptor for Token {
     fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, Status> {
@@ -40,7 +40,11 @@ impl Interceptor for Token {
 }
 
 /// Connects to a coordinator.
-pub async fn connect(address: &str, token: Option<&str>, authority: Option<&[u8]>) -> Result<Client, Failure> {
+pub(crate) async fn connect(
+    address: &str,
+    token: Option<&str>,
+    authority: Option<&[u8]>,
+) -> Result<Client, Failure> {
     let mut endpoint = Endpoint::from_shared(address.to_owned())
         .map_err(|_| Failure::usage(anyhow!("`{address}` is no address: expected `http://host:port`")))?
         .connect_timeout(Duration::from_secs(5));
@@ -61,7 +65,7 @@ pub async fn connect(address: &str, token: Option<&str>, authority: Option<&[u8]
 }
 
 /// Reads the token and the authority that the arguments name.
-pub fn credentials(remote: &Remote) -> Result<(Option<String>, Option<Vec<u8>>), Failure> {
+pub(crate) fn credentials(remote: &Remote) -> Result<(Option<String>, Option<Vec<u8>>), Failure> {
     let token = match &remote.token_file {
         Some(path) => Some(
             std::fs::read_to_string(path)
@@ -73,7 +77,8 @@ pub fn credentials(remote: &Remote) -> Result<(Option<String>, Option<Vec<u8>>),
     };
     let authority = match &remote.authority {
         Some(path) => Some(
-            std::fs::read(path).with_context(|| format!("the authority `{}` cannot be read", path.display()))?,
+            std::fs::read(path)
+                .with_context(|| format!("the authority `{}` cannot be read", path.display()))?,
         ),
         None => None,
     };
@@ -86,7 +91,7 @@ async fn client(remote: &Remote) -> Result<Client, Failure> {
 }
 
 /// What a refusal of the coordinator means for the exit code.
-pub fn refused(status: &Status) -> Failure {
+pub(crate) fn refused(status: &Status) -> Failure {
     let error = orchestrator_proto::error(status);
     let message = anyhow!("{}", error.message);
     match error.code {
@@ -106,7 +111,7 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
 }
 
 /// Gives a job to the coordinator.
-pub fn submit(args: SubmitArgs, console: &Console) -> Result<(), Failure> {
+pub(crate) fn submit(args: &SubmitArgs, console: &Console) -> Result<(), Failure> {
     let resolved = job_file::freeze(job_file::load(&args.job)?)?;
     let (priority, output) = (resolved.job.priority, resolved.job.output.clone());
     let request = SubmitRequest {
@@ -114,22 +119,23 @@ pub fn submit(args: SubmitArgs, console: &Console) -> Result<(), Failure> {
         priority,
         reuse: args.reuse,
     };
-    block_on(async {
+    let watched = block_on(async {
         let mut client = client(&args.remote).await?;
         let reply = client.submit(request).await.map_err(|status| refused(&status))?.into_inner();
         let disposition = disposition_name(reply.disposition());
         if !args.watch {
-            return console
-                .result(&json!({ "job": reply.job, "disposition": disposition }), || reply.job.clone());
+            console.result(&json!({ "job": reply.job, "disposition": disposition }), || reply.job.clone())?;
+            return Ok(None);
         }
         console.note(&format!("job {} ({disposition})", reply.job));
-        let detail = follow(&mut client, &reply.job, console).await?;
-        summary::finish(&detail, &output, console)
-    })
+        follow(&mut client, &reply.job, console).await.map(Some)
+    })?;
+    // The summary reads the run with Polars, which refuses to run inside a runtime of one thread.
+    watched.map_or(Ok(()), |detail| summary::finish(&detail, &output, console))
 }
 
 /// `new`, `resumed` or `finished`.
-pub fn disposition_name(disposition: Disposition) -> &'static str {
+pub(crate) fn disposition_name(disposition: Disposition) -> &'static str {
     match disposition {
         Disposition::Unspecified | Disposition::New => "new",
         Disposition::Resumed => "resumed",
@@ -138,7 +144,7 @@ pub fn disposition_name(disposition: Disposition) -> &'static str {
 }
 
 /// Follows a job to its end, with bars where a person watches. A coordinator that restarts is waited for.
-pub async fn follow(client: &mut Client, job: &str, console: &Console) -> Result<JobDetail, Failure> {
+pub(crate) async fn follow(client: &mut Client, job: &str, console: &Console) -> Result<JobDetail, Failure> {
     const PATIENCE: u32 = 120;
     let bars = Bars::new(console);
     let mut last = None;
@@ -175,7 +181,7 @@ fn has_ended(detail: &JobDetail) -> bool {
 }
 
 /// Lists jobs.
-pub fn jobs(remote: &Remote, console: &Console) -> Result<(), Failure> {
+pub(crate) fn jobs(remote: &Remote, console: &Console) -> Result<(), Failure> {
     let jobs = block_on(async {
         let reply = client(remote).await?.list(ListJobsRequest {}).await;
         Ok(reply.map_err(|status| refused(&status))?.into_inner().jobs)
@@ -200,7 +206,7 @@ pub fn jobs(remote: &Remote, console: &Console) -> Result<(), Failure> {
 }
 
 /// The word for a job's state.
-pub fn state_name(state: JobState) -> &'static str {
+pub(crate) fn state_name(state: JobState) -> &'static str {
     match state {
         JobState::Unspecified => "unknown",
         JobState::Queued => "queued",
@@ -212,7 +218,7 @@ pub fn state_name(state: JobState) -> &'static str {
 }
 
 /// Shows one job.
-pub fn describe(args: &JobArgs, console: &Console) -> Result<(), Failure> {
+pub(crate) fn describe(args: &JobArgs, console: &Console) -> Result<(), Failure> {
     let detail = block_on(async {
         let reply = client(&args.remote).await?.describe(DescribeRequest { job: args.id.clone() }).await;
         Ok(reply.map_err(|status| refused(&status))?.into_inner())
@@ -221,17 +227,17 @@ pub fn describe(args: &JobArgs, console: &Console) -> Result<(), Failure> {
 }
 
 /// Follows one job.
-pub fn watch(args: &JobArgs, console: &Console) -> Result<(), Failure> {
-    block_on(async {
+pub(crate) fn watch(args: &JobArgs, console: &Console) -> Result<(), Failure> {
+    let detail = block_on(async {
         let mut client = client(&args.remote).await?;
-        let detail = follow(&mut client, &args.id, console).await?;
-        let output = detail.summary.as_ref().map_or("", |summary| summary.output.as_str()).to_owned();
-        summary::finish(&detail, &output, console)
-    })
+        follow(&mut client, &args.id, console).await
+    })?;
+    let output = detail.summary.as_ref().map_or("", |summary| summary.output.as_str()).to_owned();
+    summary::finish(&detail, &output, console)
 }
 
 /// Prints a job's log.
-pub fn logs(args: &LogsArgs, console: &Console) -> Result<(), Failure> {
+pub(crate) fn logs(args: &LogsArgs, console: &Console) -> Result<(), Failure> {
     block_on(async {
         let request = LogsRequest { job: args.id.clone(), follow: args.follow };
         let mut client = client(&args.remote).await?;
@@ -249,7 +255,7 @@ pub fn logs(args: &LogsArgs, console: &Console) -> Result<(), Failure> {
 }
 
 /// Stops a job.
-pub fn cancel(args: &JobArgs, console: &Console) -> Result<(), Failure> {
+pub(crate) fn cancel(args: &JobArgs, console: &Console) -> Result<(), Failure> {
     block_on(async {
         let reply = client(&args.remote).await?.cancel(CancelRequest { job: args.id.clone() }).await;
         reply.map_err(|status| refused(&status))?;
@@ -258,7 +264,7 @@ pub fn cancel(args: &JobArgs, console: &Console) -> Result<(), Failure> {
 }
 
 /// Gives quarantined tasks new attempts.
-pub fn retry(args: &JobArgs, console: &Console) -> Result<(), Failure> {
+pub(crate) fn retry(args: &JobArgs, console: &Console) -> Result<(), Failure> {
     block_on(async {
         let reply = client(&args.remote).await?.retry(RetryRequest { job: args.id.clone() }).await;
         let tasks = reply.map_err(|status| refused(&status))?.into_inner().tasks;
@@ -267,7 +273,7 @@ pub fn retry(args: &JobArgs, console: &Console) -> Result<(), Failure> {
 }
 
 /// Lists workers.
-pub fn workers(remote: &Remote, console: &Console) -> Result<(), Failure> {
+pub(crate) fn workers(remote: &Remote, console: &Console) -> Result<(), Failure> {
     let workers = block_on(async {
         let reply = client(remote).await?.list_workers(ListWorkersRequest {}).await;
         Ok(reply.map_err(|status| refused(&status))?.into_inner().workers)
