@@ -7,20 +7,20 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// From raw text to a trained Transformer, from one job file.
 #[derive(Debug, Parser)]
 #[command(name = "orchestrator", version, about, propagate_version = true)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// How results are printed.
     #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
-    pub output: Format,
+    pub(crate) output: Format,
     /// How much is logged to standard error: `error`, `warn`, `info`, `debug`, or a filter such as `orchestrator_worker=debug`.
     #[arg(long, global = true, env = "ORCHESTRATOR_LOG", default_value = "warn")]
-    pub log: String,
+    pub(crate) log: String,
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// Tables and sentences.
     #[default]
     Human,
@@ -29,7 +29,7 @@ pub enum Format {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run a job on this machine: coordinator and workers embedded.
     Run(RunArgs),
     /// Check a job file.
@@ -84,194 +84,194 @@ pub enum Command {
 }
 
 #[derive(Debug, Args)]
-pub struct JobFile {
+pub(crate) struct JobFile {
     /// The job file.
-    pub job: PathBuf,
+    pub(crate) job: PathBuf,
 }
 
 #[derive(Debug, Args)]
-pub struct RunArgs {
+pub(crate) struct RunArgs {
     /// The job file.
-    pub job: PathBuf,
+    pub(crate) job: PathBuf,
     /// Tasks at a time. By default one for each core.
     #[arg(long)]
-    pub workers: Option<u32>,
+    pub(crate) workers: Option<u32>,
     /// Where the journal lies; by default in the output, or beside the job file when the output is remote.
     #[arg(long)]
-    pub state: Option<PathBuf>,
+    pub(crate) state: Option<PathBuf>,
     /// Keep the phases of an earlier run in the same output whose configuration and inputs are equal.
     #[arg(long)]
-    pub reuse: bool,
+    pub(crate) reuse: bool,
     /// Write to this output instead of the job file's.
     #[arg(long)]
-    pub output_dir: Option<String>,
+    pub(crate) output_dir: Option<String>,
 }
 
 /// How to reach a coordinator.
 #[derive(Clone, Debug, Args)]
-pub struct Remote {
+pub(crate) struct Remote {
     /// Address of the coordinator.
     #[arg(long, env = "ORCHESTRATOR_COORDINATOR", default_value = "http://127.0.0.1:7070")]
-    pub coordinator: String,
+    pub(crate) coordinator: String,
     /// File with the cluster's token.
     #[arg(long, env = "ORCHESTRATOR_TOKEN_FILE")]
-    pub token_file: Option<PathBuf>,
+    pub(crate) token_file: Option<PathBuf>,
     /// Certificate authority of the coordinator, PEM.
     #[arg(long, env = "ORCHESTRATOR_AUTHORITY")]
-    pub authority: Option<PathBuf>,
+    pub(crate) authority: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
-pub struct SubmitArgs {
+pub(crate) struct SubmitArgs {
     /// The job file.
-    pub job: PathBuf,
+    pub(crate) job: PathBuf,
     /// Follow the job until it ends.
     #[arg(long)]
-    pub watch: bool,
+    pub(crate) watch: bool,
     /// Keep the phases of an earlier run in the same output whose configuration and inputs are equal.
     #[arg(long)]
-    pub reuse: bool,
+    pub(crate) reuse: bool,
     #[command(flatten)]
-    pub remote: Remote,
+    pub(crate) remote: Remote,
 }
 
 #[derive(Debug, Args)]
-pub struct JobArgs {
+pub(crate) struct JobArgs {
     /// The job's id.
-    pub id: String,
+    pub(crate) id: String,
     #[command(flatten)]
-    pub remote: Remote,
+    pub(crate) remote: Remote,
 }
 
 #[derive(Debug, Args)]
-pub struct LogsArgs {
+pub(crate) struct LogsArgs {
     /// The job's id.
-    pub id: String,
+    pub(crate) id: String,
     /// Go on until the job ends.
     #[arg(long)]
-    pub follow: bool,
+    pub(crate) follow: bool,
     #[command(flatten)]
-    pub remote: Remote,
+    pub(crate) remote: Remote,
 }
 
 #[derive(Debug, Args)]
-pub struct CoordinatorArgs {
+pub(crate) struct CoordinatorArgs {
     /// Address to listen on. Anything but loopback demands a certificate and a token.
     #[arg(long, default_value = "127.0.0.1:7070")]
-    pub listen: String,
+    pub(crate) listen: String,
     /// Directory of the journal.
     #[arg(long, default_value = ".orchestrator-state")]
-    pub state: PathBuf,
+    pub(crate) state: PathBuf,
     /// Certificate chain, PEM.
     #[arg(long, requires = "key")]
-    pub certificate: Option<PathBuf>,
+    pub(crate) certificate: Option<PathBuf>,
     /// Its private key, PEM.
     #[arg(long, requires = "certificate")]
-    pub key: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
     /// File with the token that callers must show; by default one is made in the state directory.
     #[arg(long)]
-    pub token_file: Option<PathBuf>,
+    pub(crate) token_file: Option<PathBuf>,
     /// Listen beyond loopback without certificate or token. Anybody who reaches the port can run jobs.
     #[arg(long)]
-    pub insecure: bool,
+    pub(crate) insecure: bool,
     /// A worker that is not heard of for so long has lost its tasks.
     #[arg(long, default_value_t = 15_000)]
-    pub lease_ms: u64,
+    pub(crate) lease_ms: u64,
 }
 
 #[derive(Debug, Args)]
-pub struct WorkerArgs {
+pub(crate) struct WorkerArgs {
     #[command(flatten)]
-    pub remote: Remote,
+    pub(crate) remote: Remote,
     /// The worker's name; by default the host's name and the process number.
     #[arg(long, env = "ORCHESTRATOR_WORKER")]
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// The address under which other hosts' ranks reach this one's.
     #[arg(long, env = "ORCHESTRATOR_HOST", default_value = "127.0.0.1")]
-    pub host: String,
+    pub(crate) host: String,
     /// Tasks at a time. By default one for each core.
     #[arg(long)]
-    pub slots: Option<u32>,
+    pub(crate) slots: Option<u32>,
     /// Training ranks at a time. By default as many as tasks.
     #[arg(long)]
-    pub gang_slots: Option<u32>,
+    pub(crate) gang_slots: Option<u32>,
     /// GPUs to offer.
     #[arg(long, default_value_t = 0)]
-    pub gpus: u32,
+    pub(crate) gpus: u32,
     /// Directory for spilled data.
     #[arg(long)]
-    pub scratch: Option<PathBuf>,
+    pub(crate) scratch: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
-pub struct CertsArgs {
+pub(crate) struct CertsArgs {
     /// Where to write `ca.crt`, `tls.crt`, `tls.key` and `token`.
     #[arg(default_value = "certs")]
-    pub directory: PathBuf,
+    pub(crate) directory: PathBuf,
     /// Names and addresses under which the coordinator is reached.
     #[arg(long = "name", default_values_t = [String::from("localhost"), String::from("127.0.0.1")])]
-    pub names: Vec<String>,
+    pub(crate) names: Vec<String>,
 }
 
 #[derive(Debug, Args)]
-pub struct InspectArgs {
+pub(crate) struct InspectArgs {
     /// A run, a Parquet file, a token shard (`.bin` or `.idx`), or a checkpoint directory.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Rows to show.
     #[arg(long, default_value_t = 5)]
-    pub rows: usize,
+    pub(crate) rows: usize,
 }
 
 #[derive(Debug, Args)]
-pub struct TraceArgs {
+pub(crate) struct TraceArgs {
     /// A document's id, or its URL; or a checkpoint (`step-00002000`).
-    pub what: String,
+    pub(crate) what: String,
     /// The run's output.
     #[arg(long, default_value = ".")]
-    pub run: PathBuf,
+    pub(crate) run: PathBuf,
 }
 
 #[derive(Debug, Args)]
-pub struct RunPath {
+pub(crate) struct RunPath {
     /// The run's output.
-    pub run: PathBuf,
+    pub(crate) run: PathBuf,
 }
 
 #[derive(Debug, Args)]
-pub struct QueryArgs {
+pub(crate) struct QueryArgs {
     /// The run's output.
-    pub run: PathBuf,
+    pub(crate) run: PathBuf,
     /// SQL over tables named like the stages: `filter`, `filter_dropped`, `pii_notes`.
-    pub sql: String,
+    pub(crate) sql: String,
 }
 
 #[derive(Debug, Args)]
-pub struct GenerateArgs {
+pub(crate) struct GenerateArgs {
     /// A run's `model` directory.
     #[arg(long)]
-    pub model: PathBuf,
+    pub(crate) model: PathBuf,
     /// The text to go on from.
     #[arg(long)]
-    pub prompt: String,
+    pub(crate) prompt: String,
     /// Tokens to add at most.
     #[arg(long, default_value_t = 100)]
-    pub max_tokens: usize,
+    pub(crate) max_tokens: usize,
     /// 0 is greedy.
     #[arg(long, default_value_t = 0.8)]
-    pub temperature: f32,
+    pub(crate) temperature: f32,
     /// Choose among so many of the likeliest tokens; 0 for all.
     #[arg(long, default_value_t = 50)]
-    pub top_k: usize,
+    pub(crate) top_k: usize,
     /// Choose among the likeliest tokens that make up so much of the probability.
     #[arg(long, default_value_t = 1.0)]
-    pub top_p: f32,
+    pub(crate) top_p: f32,
     /// Beam search with so many beams instead of sampling.
     #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p"])]
-    pub beams: Option<usize>,
+    pub(crate) beams: Option<usize>,
     /// Samples to draw.
     #[arg(long, default_value_t = 1)]
-    pub samples: usize,
+    pub(crate) samples: usize,
     /// Where chance starts.
     #[arg(long, default_value_t = 1337)]
-    pub seed: u64,
+    pub(crate) seed: u64,
 }

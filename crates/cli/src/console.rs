@@ -11,7 +11,7 @@ use crate::args::Format;
 use crate::failure::Failure;
 
 /// Starts logging to standard error.
-pub fn start_logging(filter: &str) {
+pub(crate) fn start_logging(filter: &str) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("warn"));
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     tracing_subscriber::fmt()
@@ -23,28 +23,32 @@ pub fn start_logging(filter: &str) {
 }
 
 /// Prints results in the wanted form.
-pub struct Console {
+pub(crate) struct Console {
     format: Format,
 }
 
 impl Console {
     /// Prints in `format`.
-    pub fn new(format: Format) -> Self {
+    pub(crate) fn new(format: Format) -> Self {
         Self { format }
     }
 
     /// Whether results are JSON.
-    pub fn is_json(&self) -> bool {
+    pub(crate) fn is_json(&self) -> bool {
         self.format == Format::Json
     }
 
     /// Whether a person watches: bars and colours only then.
-    pub fn is_interactive(&self) -> bool {
+    pub(crate) fn is_interactive(&self) -> bool {
         std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() && !self.is_json()
     }
 
     /// Prints a result: `value` as JSON, or `text` for a person.
-    pub fn result(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failure> {
+    pub(crate) fn result(
+        &self,
+        value: &impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
         let mut rendered = match self.format {
             Format::Json => serde_json::to_string_pretty(value).map_err(anyhow::Error::from)?,
             Format::Human => text(),
@@ -56,18 +60,20 @@ impl Console {
     }
 
     /// Prints text that has one form alone.
-    pub fn text(&self, text: &str) -> Result<(), Failure> {
+    #[expect(clippy::unused_self, reason = "all printing goes through the console")]
+    pub(crate) fn text(&self, text: &str) -> Result<(), Failure> {
         write_out(text)
     }
 
     /// Says something that is no result.
-    pub fn note(&self, text: &str) {
+    #[expect(clippy::unused_self, reason = "all printing goes through the console")]
+    pub(crate) fn note(&self, text: &str) {
         // Nobody left to read it: nothing to do about that.
         let _ = writeln!(std::io::stderr(), "{text}");
     }
 
     /// Says why the command failed.
-    pub fn failure(&self, failure: &Failure) {
+    pub(crate) fn failure(&self, failure: &Failure) {
         self.note(&format!("error: {failure}"));
     }
 }
@@ -83,7 +89,7 @@ fn write_out(text: &str) -> Result<(), Failure> {
 }
 
 /// A table with a header; the named columns are aligned right.
-pub fn table<const N: usize>(header: [&str; N], right: &[usize], rows: Vec<[String; N]>) -> String {
+pub(crate) fn table<const N: usize>(header: [&str; N], right: &[usize], rows: Vec<[String; N]>) -> String {
     let mut table = Table::new();
     table
         .load_style(UTF8_HORIZONTAL_ONLY)
@@ -101,7 +107,7 @@ pub fn table<const N: usize>(header: [&str; N], right: &[usize], rows: Vec<[Stri
 }
 
 /// `1234567` as `1,234,567`.
-pub fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
@@ -114,7 +120,7 @@ pub fn count(number: u64) -> String {
 }
 
 /// `part` of `whole` in per cent; a dash when there is no whole.
-pub fn percent(part: u64, whole: u64) -> String {
+pub(crate) fn percent(part: u64, whole: u64) -> String {
     if whole == 0 { "–".to_owned() } else { format!("{:.1} %", 100.0 * part as f64 / whole as f64) }
 }
 

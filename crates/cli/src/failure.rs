@@ -6,7 +6,7 @@ use orchestrator_job::JobFileError;
 
 /// A command that did not do what it was asked.
 #[derive(Debug)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// The arguments or the job file are wrong: exit code 2.
     Usage(anyhow::Error),
     /// The job file is wrong, place by place: exit code 2.
@@ -17,12 +17,12 @@ pub enum Failure {
 
 impl Failure {
     /// A mistake of the caller's.
-    pub fn usage(error: impl Into<anyhow::Error>) -> Self {
+    pub(crate) fn usage(error: impl Into<anyhow::Error>) -> Self {
         Self::Usage(error.into())
     }
 
     /// The exit code of the contract.
-    pub fn exit_code(&self) -> ExitCode {
+    pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage(_) | Self::JobFile(_) => ExitCode::from(2),
             Self::Failed(_) => ExitCode::from(1),

@@ -9,7 +9,7 @@ use orchestrator_pipeline::inputs;
 use crate::failure::Failure;
 
 /// Reads, checks and resolves a job file.
-pub fn load(path: &Path) -> Result<Job, Failure> {
+pub(crate) fn load(path: &Path) -> Result<Job, Failure> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("the job file `{}` cannot be read", path.display()))
         .map_err(Failure::usage)?;
@@ -30,7 +30,7 @@ pub fn load(path: &Path) -> Result<Job, Failure> {
 }
 
 /// Freezes what a job reads.
-pub fn freeze(job: Job) -> Result<Resolved, Failure> {
+pub(crate) fn freeze(job: Job) -> Result<Resolved, Failure> {
     let inputs = match job.read() {
         Some((_, read)) => inputs::freeze(read).map_err(Failure::usage)?,
         None => Vec::new(),
@@ -49,7 +49,9 @@ fn freeze_files(stage: u32, key: &str, url: &str) -> Result<Vec<StageFile>, Fail
     let found = inputs::find(url).map_err(Failure::usage);
     let found = if key == "tokenizer" { found.unwrap_or_default() } else { found? };
     if found.is_empty() && key != "tokenizer" {
-        return Err(Failure::usage(anyhow::anyhow!("`{key}` of stage {stage} names `{url}`, which does not exist")));
+        return Err(Failure::usage(anyhow::anyhow!(
+            "`{key}` of stage {stage} names `{url}`, which does not exist"
+        )));
     }
     Ok(found
         .into_iter()

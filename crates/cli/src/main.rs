@@ -31,13 +31,13 @@ fn main() -> ExitCode {
 
 fn dispatch(command: Command, console: &Console) -> Result<(), Failure> {
     match command {
-        Command::Run(args) => commands::run::run(args, console),
+        Command::Run(args) => commands::run::run(&args, console),
         Command::Validate(args) => commands::local::validate(&args.job, console),
         Command::Plan(args) => commands::local::plan(&args.job, console),
         Command::Schema => commands::local::schema(console),
         Command::Reference => commands::local::reference(console),
-        Command::Completions { shell } => commands::local::completions(shell),
-        Command::Submit(args) => commands::remote::submit(args, console),
+        Command::Completions { shell } => commands::local::completions(shell, console),
+        Command::Submit(args) => commands::remote::submit(&args, console),
         Command::Jobs(remote) => commands::remote::jobs(&remote, console),
         Command::Describe(args) => commands::remote::describe(&args, console),
         Command::Watch(args) => commands::remote::watch(&args, console),
@@ -45,7 +45,7 @@ fn dispatch(command: Command, console: &Console) -> Result<(), Failure> {
         Command::Cancel(args) => commands::remote::cancel(&args, console),
         Command::Retry(args) => commands::remote::retry(&args, console),
         Command::Workers(remote) => commands::remote::workers(&remote, console),
-        Command::Coordinator(args) => commands::daemons::coordinator(args, console),
+        Command::Coordinator(args) => commands::daemons::coordinator(&args, console),
         Command::Worker(args) => commands::daemons::worker(args, console),
         Command::Certs(args) => commands::certs::run(&args, console),
         Command::Inspect(args) => commands::inspect::run(&args, console),

@@ -7,14 +7,15 @@ use orchestrator_scheduler::{PhaseKind as SchedulerPhase, PhaseSpec};
 use orchestrator_storage::manifest::InputEntry;
 
 /// Plans jobs for a coordinator.
-pub struct JobPlanner;
+pub(crate) struct JobPlanner;
 
 fn wrong(error: &dyn std::fmt::Display) -> PlanError {
     PlanError(error.to_string())
 }
 
 fn read(resolved_job: &str) -> Result<Resolved, PlanError> {
-    Resolved::from_json(resolved_job).map_err(|error| wrong(&format!("the resolved job cannot be read: {error}")))
+    Resolved::from_json(resolved_job)
+        .map_err(|error| wrong(&format!("the resolved job cannot be read: {error}")))
 }
 
 impl Planner for JobPlanner {
@@ -37,7 +38,11 @@ impl Planner for JobPlanner {
                     phase: plan.phase_of_stage(stage.index).map_or(0, |phase| phase.index),
                     manifests: manifests(job.pipeline.get(stage.index as usize), &stage.directory),
                     fingerprint: prints.get(stage.index as usize).copied().unwrap_or(Digest(0)),
-                    inputs: if stage.index == 0 { resolved.inputs.iter().map(input).collect() } else { Vec::new() },
+                    inputs: if stage.index == 0 {
+                        resolved.inputs.iter().map(input).collect()
+                    } else {
+                        Vec::new()
+                    },
                 })
                 .collect(),
         })
@@ -51,7 +56,8 @@ impl Planner for JobPlanner {
     ) -> Result<Vec<String>, PlanError> {
         let resolved = read(resolved_job)?;
         let plan = Plan::new(&resolved.job);
-        let specs = expand(&resolved.job, &plan, phase, &resolved.inputs, committed).map_err(|error| wrong(&error))?;
+        let specs = expand(&resolved.job, &plan, phase, &resolved.inputs, committed)
+            .map_err(|error| wrong(&error))?;
         specs.iter().map(|spec| serde_json::to_string(spec).map_err(|error| wrong(&error))).collect()
     }
 
@@ -100,7 +106,9 @@ fn phase_spec(plan: &Plan, phase: &Phase, prints: &[Digest]) -> PhaseSpec {
     PhaseSpec {
         name,
         kind: match phase.kind {
-            PhaseKind::Train { world, min } => SchedulerPhase::Gang { world_size: world, min_world_size: min },
+            PhaseKind::Train { world, min } => {
+                SchedulerPhase::Gang { world_size: world, min_world_size: min }
+            }
             PhaseKind::Index
             | PhaseKind::Map { .. }
             | PhaseKind::Bands
@@ -126,7 +134,9 @@ fn changed_inputs(before: &[InputFile], after: &[InputFile]) -> Option<String> {
         Some((before, after)) if before.source == after.source => {
             format!("input `{}` changed since the run began", before.source)
         }
-        Some((before, after)) => format!("inputs differ from `{}` on (now `{}`)", before.source, after.source),
+        Some((before, after)) => {
+            format!("inputs differ from `{}` on (now `{}`)", before.source, after.source)
+        }
         None => format!("{} input files then, {} now", before.len(), after.len()),
     })
 }

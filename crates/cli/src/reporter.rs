@@ -11,18 +11,17 @@ use orchestrator_storage::{RelativePath, Store};
 const COPY_LIMIT: u64 = 4 << 30;
 
 /// Writes reports with Polars.
-pub struct AnalyticsReporter;
+pub(crate) struct AnalyticsReporter;
 
 impl Reporter for AnalyticsReporter {
     fn write(&self, context: &TaskContext) -> Result<TaskOutcome, TaskError> {
         let store = &context.job.output;
         let copy;
-        let root = match store.local_path(&RelativePath::root()) {
-            Some(root) => root,
-            None => {
-                copy = local_copy(store, &context.job.scratch)?;
-                copy.path().to_owned()
-            }
+        let root = if let Some(root) = store.local_path(&RelativePath::root()) {
+            root
+        } else {
+            copy = local_copy(store, &context.job.scratch)?;
+            copy.path().to_owned()
         };
         let wrong = |error: &dyn std::fmt::Display| TaskError::configuration("report", error);
         let run = Run::open(&root).map_err(|error| wrong(&error))?;
@@ -37,13 +36,14 @@ impl Reporter for AnalyticsReporter {
 }
 
 /// Copies what a report reads.
-pub fn local_copy(store: &Store, scratch: &Path) -> Result<tempfile::TempDir, TaskError> {
+pub(crate) fn local_copy(store: &Store, scratch: &Path) -> Result<tempfile::TempDir, TaskError> {
     let io = |path: PathBuf| TaskError::io(format!("copying the output to `{}`", path.display()));
     let directory = tempfile::tempdir_in(scratch).map_err(io(scratch.to_owned()))?;
     let mut copied = 0;
     for entry in store.list(&RelativePath::root())? {
         let path = entry.path.as_str();
-        let is_small = !path.contains("/part-") && !path.ends_with(".bin") && !path.contains(".safetensors");
+        let is_large = |extension: &str| path.rsplit('.').next() == Some(extension);
+        let is_small = !path.contains("/part-") && !is_large("bin") && !is_large("safetensors");
         if path.starts_with(".orchestrator/") || (!is_small && copied + entry.bytes > COPY_LIMIT) {
             continue;
         }

@@ -42,16 +42,11 @@ impl RowHasher {
 
     /// Adds an optional field; absent and empty differ.
     pub fn optional(&mut self, bytes: Option<&[u8]>) -> &mut Self {
-        match bytes {
-            Some(bytes) => {
-                self.0.update(&[1]);
-                self.bytes(bytes)
-            }
-            None => {
-                self.0.update(&[0]);
-                self
-            }
+        self.0.update(&[u8::from(bytes.is_some())]);
+        if let Some(bytes) = bytes {
+            self.bytes(bytes);
         }
+        self
     }
 
     /// Adds a number as eight little-endian bytes.
@@ -229,7 +224,9 @@ mod tests {
 
     fn digest(rows: &[u128]) -> RowDigest {
         let mut digest = RowDigest::default();
-        rows.iter().for_each(|&row| digest.push(row));
+        for &row in rows {
+            digest.push(row);
+        }
         digest
     }
 

@@ -16,6 +16,7 @@ pub struct Reason {
 
 impl Reason {
     /// A rule of ours and the value that broke it.
+    #[expect(clippy::needless_pass_by_value, reason = "callers hand in numbers and temporaries")]
     pub fn new(rule: &'static str, value: impl ToString) -> Self {
         Self { rule: Cow::Borrowed(rule), value: value.to_string() }
     }

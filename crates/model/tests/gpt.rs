@@ -166,7 +166,6 @@ fn gradients_follow_finite_differences() {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn keys_and_shapes_are_those_of_the_public_library() {
     let path =
         concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/golden/hf-keys-transformers-5.23.txt");

@@ -26,6 +26,7 @@ fn vector(seed: u64, length: usize) -> Tensor<Tape, 1> {
     Tensor::from_data(TensorData::new(numbers(seed, length), [length]), &FlexDevice).require_grad()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "callers hand in what they just computed")]
 fn close(what: &str, ours: Vec<f32>, reference: Vec<f32>) {
     assert_eq!(ours.len(), reference.len(), "{what}");
     for (i, (a, b)) in ours.iter().zip(&reference).enumerate() {

@@ -117,11 +117,10 @@ pub struct TaskContext {
 impl TaskContext {
     /// Where files go that only later phases read, relative to the output.
     pub fn phase_directory(&self) -> String {
-        self.job
-            .plan
-            .phases
-            .get(self.phase as usize)
-            .map_or_else(|| format!(".orchestrator/phases/{:02}", self.phase), orchestrator_job::Phase::directory)
+        self.job.plan.phases.get(self.phase as usize).map_or_else(
+            || format!(".orchestrator/phases/{:02}", self.phase),
+            orchestrator_job::Phase::directory,
+        )
     }
 
     /// The name of a stage (`filter`) by its index.
@@ -131,7 +130,8 @@ impl TaskContext {
 
     /// The directory of a stage (`stages/03-filter`), relative to the output.
     pub fn stage_directory(&self, stage: u32) -> String {
-        let directory = self.job.plan.stages.get(stage as usize).map_or("?", |stage| stage.directory.as_str());
+        let directory =
+            self.job.plan.stages.get(stage as usize).map_or("?", |stage| stage.directory.as_str());
         format!("stages/{directory}")
     }
 }

@@ -9,7 +9,9 @@ pub enum TaskError {
     #[error("the attempt was told to stop")]
     Stopped,
     /// An input is not what the plan froze.
-    #[error("input `{url}` changed under the job: it was {expected} when the job was planned and is {found} now")]
+    #[error(
+        "input `{url}` changed under the job: it was {expected} when the job was planned and is {found} now"
+    )]
     InputChanged {
         /// The input.
         url: String,
@@ -50,11 +52,13 @@ pub enum TaskError {
 
 impl TaskError {
     /// Names the stage and what is wrong with its settings.
+    #[expect(clippy::needless_pass_by_value, reason = "callers hand in errors and texts they just made")]
     pub fn configuration(stage: &str, message: impl ToString) -> Self {
         Self::Configuration { stage: stage.to_owned(), message: message.to_string() }
     }
 
     /// Names a committed file and what is wrong with it.
+    #[expect(clippy::needless_pass_by_value, reason = "callers hand in errors and texts they just made")]
     pub fn corrupt(path: impl Into<String>, message: impl ToString) -> Self {
         Self::Corrupt { path: path.into(), message: message.to_string() }
     }

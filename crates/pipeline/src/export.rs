@@ -61,13 +61,16 @@ pub(crate) fn run(context: &TaskContext, stage: u32) -> Result<TaskOutcome, Task
         let prompt = prompt(output, &tokenizer, number)?;
         let strategy =
             Strategy::Sample { temperature: 0.8, top_k: 50, top_p: 1.0, seed: context.job.job.seed + number };
-        let options =
-            GenerateOptions { max_tokens: SAMPLE_TOKENS, end_of_text: Some(tokenizer.end_of_text()), strategy };
+        let options = GenerateOptions {
+            max_tokens: SAMPLE_TOKENS,
+            end_of_text: Some(tokenizer.end_of_text()),
+            strategy,
+        };
         let tokens = generate(&mut *engine, config, &prompt, &options, &mut |_| true)
             .map_err(|error| wrong(&error))?;
-        let line =
-            json!({ "step": state.step, "prompt": tokenizer.decode(&prompt), "text": tokenizer.decode(&tokens) });
-        lines += &format!("{line}\n");
+        let line = json!({ "step": state.step, "prompt": tokenizer.decode(&prompt), "text": tokenizer.decode(&tokens) });
+        lines.push_str(&line.to_string());
+        lines.push('\n');
     }
     put("samples.jsonl".to_owned(), lines.as_bytes())?;
     Ok(TaskOutcome { files: files.into_records(), ..TaskOutcome::default() })

@@ -27,7 +27,7 @@ impl AttemptFiles {
 
     /// Starts the file that will be published as `path`.
     pub(crate) fn create(&self, path: &str) -> Result<Writer, TaskError> {
-        let path = RelativePath::new(&format!("{}/{path}", self.attempt_path))?;
+        let path = RelativePath::new(format!("{}/{path}", self.attempt_path))?;
         Ok(self.store.create_writer(&path)?)
     }
 
@@ -121,7 +121,12 @@ impl<W: RowWriter> LazyFile<W> {
     }
 
     /// Closes the file, if there is one, and books it.
-    pub(crate) fn finish(mut self, files: &mut AttemptFiles, stage: u32, kind: FileKind) -> Result<(), TaskError> {
+    pub(crate) fn finish(
+        mut self,
+        files: &mut AttemptFiles,
+        stage: u32,
+        kind: FileKind,
+    ) -> Result<(), TaskError> {
         if self.always {
             self.open(files)?;
         }
@@ -153,7 +158,12 @@ impl DroppedFile {
 }
 
 impl NotesFile {
-    pub(crate) fn push(&mut self, files: &AttemptFiles, id: DocumentId, note: &Note) -> Result<(), TaskError> {
+    pub(crate) fn push(
+        &mut self,
+        files: &AttemptFiles,
+        id: DocumentId,
+        note: &Note,
+    ) -> Result<(), TaskError> {
         Ok(self.row(files)?.push(id, note)?)
     }
 }

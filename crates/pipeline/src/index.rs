@@ -26,15 +26,16 @@ pub(crate) fn run(
     let mut files = AttemptFiles::new(context);
     let splits = if format == Format::Parquet {
         let pieces = split::index_parquet(&store.open_seekable(&path)?, target_bytes);
-        pieces.into_iter().map(|piece| row_groups(input, piece)).collect()
+        pieces.iter().map(|piece| row_groups(input, piece)).collect()
     } else {
         let stream = store.open_reader(&path, None)?;
-        let pieces = split::index(&input.url, stream, input.bytes, format, compression, &options, target_bytes)?;
+        let pieces =
+            split::index(&input.url, stream, input.bytes, format, compression, &options, target_bytes)?;
         if pieces.len() == 1 && compression != Compression::None {
             let carve = CarveInput { name: &input.url, format, compression, options: &options, target_bytes };
             carve_pieces(context, number, stage, input, (&store, &path), carve, &mut files)?
         } else {
-            pieces.into_iter().map(|piece| bytes(input, piece)).collect()
+            pieces.iter().map(|piece| bytes(input, piece)).collect()
         }
     };
     context.progress.add(0, input.bytes);
@@ -42,12 +43,12 @@ pub(crate) fn run(
     Ok(TaskOutcome { files: files.into_records(), detail, ..TaskOutcome::default() })
 }
 
-fn row_groups(input: &InputFile, piece: Piece) -> Split {
+fn row_groups(input: &InputFile, piece: &Piece) -> Split {
     let extent = Extent::RowGroups { start: piece.range.start, end: piece.range.end };
     Split { input: input.clone(), extent, first_record: piece.first_record }
 }
 
-fn bytes(input: &InputFile, piece: Piece) -> Split {
+fn bytes(input: &InputFile, piece: &Piece) -> Split {
     let extent = Extent::Bytes { start: piece.range.start, end: piece.range.end };
     Split { input: input.clone(), extent, first_record: piece.first_record }
 }
@@ -97,4 +98,3 @@ fn carve_pieces(
     }
     Ok(splits)
 }
-

@@ -7,6 +7,7 @@ use orchestrator_job::InputFile;
 use orchestrator_job::inputs::{arrange, common_root, first_clash, is_glob, source_below};
 use orchestrator_job::spec::ReadConfig;
 use orchestrator_storage::manifest::StageManifest;
+use orchestrator_storage::formats;
 use orchestrator_storage::{Entry, Error as StorageError, OpenOptions, RelativePath, Store};
 
 /// The largest list of inputs that `@FILE` may name, decompressed.
@@ -40,7 +41,9 @@ pub enum InputError {
         file: String,
     },
     /// Two files with the same name below the root.
-    #[error("`{first}` and `{second}` would give documents the same ids: set `root` in the read stage to a directory above both")]
+    #[error(
+        "`{first}` and `{second}` would give documents the same ids: set `root` in the read stage to a directory above both"
+    )]
     Clash {
         /// One file.
         first: String,
@@ -138,7 +141,11 @@ fn expand_lists(paths: &[String]) -> Result<Vec<String>, InputError> {
         // Common Crawl's lists name objects of its bucket, not of the list's directory.
         let base = list.rsplit_once('/').map_or("", |(base, _)| base);
         patterns.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| {
-            if line.starts_with('/') || line.contains("://") { line.to_owned() } else { format!("{base}/{line}") }
+            if line.starts_with('/') || line.contains("://") {
+                line.to_owned()
+            } else {
+                format!("{base}/{line}")
+            }
         }));
     }
     Ok(patterns)
@@ -149,7 +156,7 @@ fn read_list(list: &str) -> Result<String, InputError> {
     let bytes = store.read_all(&path, LIST_LIMIT)?;
     let wrong = |message: String| InputError::List { list: list.to_owned(), message };
     let mut text = Vec::new();
-    if list.ends_with(".gz") {
+    if formats::detect_compression(list).1 == formats::Compression::Gzip {
         flate2::read::MultiGzDecoder::new(bytes.as_slice())
             .take(LIST_LIMIT)
             .read_to_end(&mut text)
@@ -177,7 +184,10 @@ fn parts_of_run(run: &str, stage: &str) -> Result<Vec<InputFile>, InputError> {
         stages.iter().position(|(directory, _)| directory == stage || name_of(directory) == stage)
     else {
         let known: Vec<&str> = stages.iter().map(|(directory, _)| directory.as_str()).collect();
-        return Err(wrong(format!("it has no finished stage `{stage}`, expected one of: {}", known.join(", "))));
+        return Err(wrong(format!(
+            "it has no finished stage `{stage}`, expected one of: {}",
+            known.join(", ")
+        )));
     };
     let has_parts = |path: &RelativePath| -> Result<Option<StageManifest>, InputError> {
         let manifest = StageManifest::read(&store, path)?;
@@ -227,7 +237,10 @@ mod tests {
 
     fn read(directory: &tempfile::TempDir, paths: &[&str]) -> ReadConfig {
         let base = directory.path().to_str().expect("UTF-8");
-        ReadConfig { paths: paths.iter().map(|path| format!("{base}/{path}")).collect(), ..ReadConfig::default() }
+        ReadConfig {
+            paths: paths.iter().map(|path| format!("{base}/{path}")).collect(),
+            ..ReadConfig::default()
+        }
     }
 
     #[test]

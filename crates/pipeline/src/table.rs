@@ -85,7 +85,9 @@ impl TableWriter {
             let mut builder = FixedSizeBinaryBuilder::with_capacity(ids.len(), 16);
             for id in ids.drain(..) {
                 // Sixteen bytes into a column of sixteen: cannot be refused.
-                builder.append_value(id.to_be_bytes()).map_err(|error| TaskError::corrupt(&self.path, error))?;
+                builder
+                    .append_value(id.to_be_bytes())
+                    .map_err(|error| TaskError::corrupt(&self.path, error))?;
             }
             arrays.push(Arc::new(builder.finish()));
         }
@@ -126,8 +128,7 @@ impl TableReader {
         let corrupt = |error: parquet::errors::ParquetError| TaskError::corrupt(path, error);
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(corrupt)?;
         let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
-        let batches =
-            builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(corrupt)?;
+        let batches = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(corrupt)?;
         Ok(Self { path: path.to_owned(), batches })
     }
 }

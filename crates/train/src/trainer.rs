@@ -89,15 +89,12 @@ impl Trainer {
         let window = (objective.window)(options.model.context);
         let order = order::open(options.order, &*data.train, options.seed, window)?;
         let fingerprint = data.train.fingerprint();
-        let (state, weights, optimizer) = match resume {
-            Some(source) => {
-                let restored = checkpoint::restore(source, options, &fingerprint, share)?;
-                (restored.state, restored.weights, restored.optimizer)
-            }
-            None => {
-                let weights = layout.initial(options.seed);
-                (RunState::new(options, fingerprint), weights, AdamW::new(&layout, share))
-            }
+        let (state, weights, optimizer) = if let Some(source) = resume {
+            let restored = checkpoint::restore(source, options, &fingerprint, share)?;
+            (restored.state, restored.weights, restored.optimizer)
+        } else {
+            let weights = layout.initial(options.seed);
+            (RunState::new(options, fingerprint), weights, AdamW::new(&layout, share))
         };
         let engine = open(&options.model, &weights, device)?;
         let options = options.clone();

@@ -56,7 +56,10 @@ fn data() -> Data {
 
 /// Checkpoints in memory, shared by the ranks of a run.
 #[derive(Clone, Default)]
-struct Store(Arc<Mutex<BTreeMap<u64, BTreeMap<String, Vec<u8>>>>>);
+struct Store(Arc<Mutex<BTreeMap<u64, Contents>>>);
+
+/// Files by name.
+type Contents = BTreeMap<String, Vec<u8>>;
 
 impl Store {
     fn at(&self, step: u64) -> Files {
@@ -65,7 +68,7 @@ impl Store {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct Files(BTreeMap<String, Vec<u8>>);
+struct Files(Contents);
 
 impl CheckpointSource for Files {
     fn get(&self, name: &str) -> Result<Vec<u8>, TrainError> {

@@ -13,7 +13,7 @@ use tonic::{Request, Status};
 use crate::options::WorkerOptions;
 
 /// A call that takes longer than this is lost: the peer is gone or the network is cut.
-const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 
 pub(crate) type Client = WorkersClient<InterceptedService<Channel, BearerToken>>;
 

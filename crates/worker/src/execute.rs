@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use orchestrator_core::{AttemptId, ErrorCode, FencingToken, JobId, TaskOutcome};
 use orchestrator_job::TaskSpec;
 use orchestrator_pipeline::{Progress, TaskContext, TaskError};
+use orchestrator_proto::is_unknown_session;
 use orchestrator_proto::v1::{Assignment, CommitRequest, FailRequest, FailureKind};
 use tokio::sync::Notify;
 
@@ -101,11 +102,13 @@ fn run(shared: &Shared, assignment: &Assignment, progress: Arc<Progress>) -> Res
         };
         Failure::of(&error, code)
     })?;
-    let context = TaskContext { job, attempt_path: assignment.attempt_path.clone(), phase: spec.phase, progress };
+    let context =
+        TaskContext { job, attempt_path: assignment.attempt_path.clone(), phase: spec.phase, progress };
     let result = orchestrator_pipeline::run(&context, &spec);
     if result.is_err() {
         // Nobody will read what a failed attempt wrote; what stays after a crash is `gc`'s.
-        let _ = orchestrator_storage::RelativePath::new(&*context.attempt_path).and_then(|path| context.job.output.delete_prefix(&path));
+        let _ = orchestrator_storage::RelativePath::new(&*context.attempt_path)
+            .and_then(|path| context.job.output.delete_prefix(&path));
     }
     result.map_err(|error: TaskError| Failure::of(&error, error.code()))
 }
@@ -133,12 +136,14 @@ pub(crate) async fn commit(shared: &Arc<Shared>, assignment: &Assignment, outcom
             Ok(_) => return,
             Err(status) => match orchestrator_proto::error(&status).code {
                 ErrorCode::StaleLease | ErrorCode::NotFound => {
-                    tracing::info!(attempt = assignment.attempt, "the commit came too late: the task is another's");
+                    tracing::info!(
+                        attempt = assignment.attempt,
+                        "the commit came too late: the task is another's"
+                    );
                     return;
                 }
                 ErrorCode::InvalidInput | ErrorCode::Internal | ErrorCode::Unauthorized => {
-                    let failure =
-                        Failure { kind: FailureKind::Error, error: status.message().to_owned() };
+                    let failure = Failure { kind: FailureKind::Error, error: status.message().to_owned() };
                     return give_back(shared, assignment, failure).await;
                 }
                 ErrorCode::Conflict | ErrorCode::Exhausted | ErrorCode::Unavailable => {
@@ -155,8 +160,12 @@ pub(crate) async fn commit(shared: &Arc<Shared>, assignment: &Assignment, outcom
 /// Tells the coordinator that this attempt is over. If it cannot be told, the lease runs out by itself.
 pub(crate) async fn give_back(shared: &Arc<Shared>, assignment: &Assignment, failure: Failure) {
     tracing::warn!(
-        job = assignment.job, phase = assignment.phase, task = assignment.task, attempt = assignment.attempt,
-        error = failure.error, "an attempt ended without an outcome"
+        job = assignment.job,
+        phase = assignment.phase,
+        task = assignment.task,
+        attempt = assignment.attempt,
+        error = failure.error,
+        "an attempt ended without an outcome"
     );
     let deadline = deadline(shared).await;
     loop {
@@ -169,13 +178,13 @@ pub(crate) async fn give_back(shared: &Arc<Shared>, assignment: &Assignment, fai
             kind: failure.kind.into(),
             error: failure.error.clone(),
         };
-        match shared.client.clone().fail(request).await {
-            Ok(_) => return,
-            Err(status) if orchestrator_proto::error(&status).code.is_transient() && Instant::now() < deadline => {
-                recover(shared, &status).await;
-            }
-            Err(_) => return,
+        let Err(status) = shared.client.clone().fail(request).await else { return };
+        // A coordinator that restarted does not know the session until the heartbeats have registered it again.
+        let again = orchestrator_proto::error(&status).code.is_transient() || is_unknown_session(&status);
+        if !again || Instant::now() > deadline {
+            return;
         }
+        recover(shared, &status).await;
     }
 }
 

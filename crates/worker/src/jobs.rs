@@ -38,10 +38,12 @@ impl JobCache {
             return Ok(Arc::clone(context));
         }
         let store = Store::open(output)?;
-        let context = JobContext::load(store, self.scratch.clone(), Arc::clone(&self.reporter))
-            .map_err(|error| match error {
-                orchestrator_pipeline::LoadError::Storage(error) => JobError::Storage(error),
-                other => JobError::Job(other),
+        let context =
+            JobContext::load(store, self.scratch.clone(), Arc::clone(&self.reporter)).map_err(|error| {
+                match error {
+                    orchestrator_pipeline::LoadError::Storage(error) => JobError::Storage(error),
+                    other => JobError::Job(other),
+                }
             })?;
         let context = Arc::new(context);
         if open.len() >= CAPACITY {

@@ -1,7 +1,7 @@
 //! The worker daemon: lease, run, report; rank processes and network collectives.
 
-pub mod collective;
 mod client;
+pub mod collective;
 mod execute;
 mod held;
 mod jobs;

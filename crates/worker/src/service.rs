@@ -235,7 +235,9 @@ async fn heartbeats(shared: Arc<Shared>) {
             Ok(Err(_)) | Err(_) => {}
         }
         if acknowledged.elapsed() > lease * 2 / 3 && !shared.held.is_empty() {
-            tracing::warn!("no answer from the coordinator for two thirds of the lease: stopping what is held");
+            tracing::warn!(
+                "no answer from the coordinator for two thirds of the lease: stopping what is held"
+            );
             shared.held.stop_all();
         }
     }
@@ -244,10 +246,7 @@ async fn heartbeats(shared: Arc<Shared>) {
 /// Waits a moment after a failed call. The heartbeat loop registers again where that is needed.
 pub(crate) async fn recover(shared: &Arc<Shared>, status: &Status) {
     tracing::debug!(error = %status.message(), "a call to the coordinator failed");
-    let pause = if is_unknown_session(status) {
-        shared.session.read().await.heartbeat
-    } else {
-        RECONNECT_PAUSE
-    };
+    let pause =
+        if is_unknown_session(status) { shared.session.read().await.heartbeat } else { RECONNECT_PAUSE };
     tokio::time::sleep(pause).await;
 }

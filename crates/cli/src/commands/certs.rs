@@ -1,7 +1,7 @@
 //! `certs`: a certificate authority, the coordinator's certificate and a token, for a cluster without its own.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 
 use anyhow::Context;
@@ -13,7 +13,7 @@ use crate::console::Console;
 use crate::failure::Failure;
 
 /// Writes `ca.crt`, `tls.crt`, `tls.key` and `token`. The authority's key is not kept: it signs this once.
-pub fn run(args: &CertsArgs, console: &Console) -> Result<(), Failure> {
+pub(crate) fn run(args: &CertsArgs, console: &Console) -> Result<(), Failure> {
     let directory = &args.directory;
     fs::create_dir_all(directory).with_context(|| format!("`{}` cannot be made", directory.display()))?;
     let (authority, certificate, key) = make(&args.names).context("the certificates cannot be made")?;
@@ -49,20 +49,24 @@ fn make(names: &[String]) -> Result<(String, String, String), rcgen::Error> {
 }
 
 /// 256 bits from the system's generator, in hexadecimal.
-pub fn new_token() -> Result<String, Failure> {
-    let mut bytes = [0_u8; 32];
-    let mut source = fs::File::open("/dev/urandom").context("the system's random generator cannot be opened")?;
-    std::io::Read::read_exact(&mut source, &mut bytes).context("the system's random generator cannot be read")?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+pub(crate) fn new_token() -> Result<String, Failure> {
+    let mut halves = [[0_u8; 16]; 2];
+    let mut source =
+        fs::File::open("/dev/urandom").context("the system's random generator cannot be opened")?;
+    for half in &mut halves {
+        source.read_exact(half).context("the system's random generator cannot be read")?;
+    }
+    Ok(format!("{:032x}{:032x}", u128::from_be_bytes(halves[0]), u128::from_be_bytes(halves[1])))
 }
 
 /// Writes a new file that, when private, only its owner can read. A file that is there is refused.
-pub fn write(path: &Path, bytes: &[u8], private: bool) -> Result<(), Failure> {
+pub(crate) fn write(path: &Path, bytes: &[u8], private: bool) -> Result<(), Failure> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, if private { 0o600 } else { 0o644 });
-    let mut file = options.open(path).with_context(|| format!("`{}` cannot be written anew", path.display()))?;
+    let mut file =
+        options.open(path).with_context(|| format!("`{}` cannot be written anew", path.display()))?;
     file.write_all(bytes).with_context(|| format!("`{}` cannot be written", path.display()))?;
     Ok(())
 }

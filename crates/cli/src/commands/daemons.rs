@@ -17,22 +17,23 @@ use crate::planner::JobPlanner;
 use crate::reporter::AnalyticsReporter;
 
 /// The machine's cores.
-pub fn cores() -> u32 {
+pub(crate) fn cores() -> u32 {
     std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32)
 }
 
 /// How a worker starts a rank: this very binary.
-pub fn rank_command() -> Result<Vec<String>, Failure> {
+pub(crate) fn rank_command() -> Result<Vec<String>, Failure> {
     let binary = std::env::current_exe().context("this binary cannot be found")?;
     Ok(vec![binary.to_string_lossy().into_owned(), "rank".to_owned()])
 }
 
 fn read_text(path: &Path, what: &str) -> Result<String, Failure> {
-    Ok(std::fs::read_to_string(path).with_context(|| format!("the {what} `{}` cannot be read", path.display()))?)
+    Ok(std::fs::read_to_string(path)
+        .with_context(|| format!("the {what} `{}` cannot be read", path.display()))?)
 }
 
 /// Runs a coordinator until it is told to stop.
-pub fn coordinator(args: CoordinatorArgs, console: &Console) -> Result<(), Failure> {
+pub(crate) fn coordinator(args: &CoordinatorArgs, console: &Console) -> Result<(), Failure> {
     let listen: SocketAddr = args
         .listen
         .parse()
@@ -86,7 +87,7 @@ fn token(file: &Path, insecure: bool) -> Result<Option<String>, Failure> {
 }
 
 /// Runs a worker until it is told to stop; then it drains.
-pub fn worker(args: WorkerArgs, console: &Console) -> Result<(), Failure> {
+pub(crate) fn worker(args: WorkerArgs, console: &Console) -> Result<(), Failure> {
     let (token, authority) = remote::credentials(&args.remote)?;
     let slots = args.slots.unwrap_or_else(cores);
     let scratch = args.scratch.clone().unwrap_or_else(std::env::temp_dir);
@@ -118,7 +119,7 @@ pub fn worker(args: WorkerArgs, console: &Console) -> Result<(), Failure> {
 }
 
 /// Runs one rank; its orders come over standard input.
-pub fn rank() -> Result<(), Failure> {
+pub(crate) fn rank() -> Result<(), Failure> {
     match orchestrator_worker::run_rank(Arc::new(AnalyticsReporter)) {
         0 => Ok(()),
         _ => Err(Failure::Failed(anyhow!("the rank ended without an outcome; its worker knows why"))),

@@ -14,7 +14,7 @@ use crate::console::Console;
 use crate::failure::Failure;
 
 /// Continues the prompt.
-pub fn run(args: &GenerateArgs, console: &Console) -> Result<(), Failure> {
+pub(crate) fn run(args: &GenerateArgs, console: &Console) -> Result<(), Failure> {
     let store = Store::open(&args.model.to_string_lossy()).map_err(Failure::usage)?;
     let source = StoredCheckpoint::new(store, "");
     let model = load_model(&source).map_err(Failure::usage)?;

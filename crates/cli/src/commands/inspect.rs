@@ -21,7 +21,7 @@ const SHOWN: usize = 200;
 const MANIFEST_LIMIT: u64 = 64 << 20;
 
 /// Shows what lies at a path.
-pub fn run(args: &InspectArgs, console: &Console) -> Result<(), Failure> {
+pub(crate) fn run(args: &InspectArgs, console: &Console) -> Result<(), Failure> {
     let path = &args.path;
     if path.is_dir() {
         return if path.join("state.json").exists() || path.join("model.safetensors").exists() {
@@ -46,7 +46,8 @@ pub fn run(args: &InspectArgs, console: &Console) -> Result<(), Failure> {
 }
 
 fn locate(path: &Path) -> Result<(Store, RelativePath), Failure> {
-    Store::locate(&path.to_string_lossy(), orchestrator_storage::OpenOptions::default()).map_err(Failure::usage)
+    Store::locate(&path.to_string_lossy(), orchestrator_storage::OpenOptions::default())
+        .map_err(Failure::usage)
 }
 
 fn shortened(text: &str) -> String {
@@ -77,7 +78,11 @@ fn documents(store: &Store, path: &RelativePath, rows: usize, console: &Console)
                 shortened(&document.text),
             ]
         });
-        format!("{} documents\n{}", count(total), table(["id", "source", "language", "text"], &[], rows.collect()))
+        format!(
+            "{} documents\n{}",
+            count(total),
+            table(["id", "source", "language", "text"], &[], rows.collect())
+        )
     })
 }
 
@@ -117,7 +122,12 @@ fn notes(store: &Store, path: &RelativePath, rows: usize, console: &Console) -> 
         .collect();
     console.result(&json!({ "notes": total, "rows": value }), || {
         let rows = shown.iter().map(|(id, note)| {
-            [id.to_string(), note.rule.to_string(), note.kind.as_str().to_owned(), format!("{}..{}", note.start, note.end)]
+            [
+                id.to_string(),
+                note.rule.to_string(),
+                note.kind.as_str().to_owned(),
+                format!("{}..{}", note.start, note.end),
+            ]
         });
         format!("{} notes\n{}", count(total), table(["id", "rule", "what", "bytes"], &[], rows.collect()))
     })
@@ -126,7 +136,8 @@ fn notes(store: &Store, path: &RelativePath, rows: usize, console: &Console) -> 
 fn shard(path: &Path, console: &Console) -> Result<(), Failure> {
     let (store, stem) = locate(&path.with_extension(""))?;
     let shard = TokenShard::open(&store, &stem).map_err(Failure::usage)?;
-    let longest = (0..shard.sequences()).filter_map(|n| shard.sequence(n)).map(|span| span.end - span.start).max();
+    let longest =
+        (0..shard.sequences()).filter_map(|n| shard.sequence(n)).map(|span| span.end - span.start).max();
     let value = json!({ "shard": stem.as_str(), "sequences": shard.sequences(), "tokens": shard.tokens(),
         "type": format!("{:?}", shard.token_type()), "longest": longest });
     console.result(&value, || {
@@ -149,7 +160,8 @@ fn checkpoint(path: &Path, console: &Console) -> Result<(), Failure> {
     })?;
     let manifest = Manifest::parse(&bytes).map_err(Failure::usage)?;
     console.result(&manifest, || {
-        let rows = manifest.files.iter().map(|file| [file.path.clone(), count(file.bytes), file.xxh3.clone()]);
+        let rows =
+            manifest.files.iter().map(|file| [file.path.clone(), count(file.bytes), file.xxh3.clone()]);
         format!(
             "checkpoint of step {} by {} ranks, trained on {}\n{}",
             count(manifest.step),

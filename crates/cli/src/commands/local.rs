@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::job_file;
 
 /// Checks a job file and its inputs.
-pub fn validate(path: &Path, console: &Console) -> Result<(), Failure> {
+pub(crate) fn validate(path: &Path, console: &Console) -> Result<(), Failure> {
     let resolved = job_file::freeze(job_file::load(path)?)?;
     let bytes: u64 = resolved.inputs.iter().map(|input| input.bytes).sum();
     let value = json!({
@@ -31,26 +31,27 @@ pub fn validate(path: &Path, console: &Console) -> Result<(), Failure> {
 }
 
 /// Prints the plan of a job.
-pub fn plan(path: &Path, console: &Console) -> Result<(), Failure> {
+pub(crate) fn plan(path: &Path, console: &Console) -> Result<(), Failure> {
     let job = job_file::load(path)?;
     let plan = Plan::new(&job);
     console.result(&plan, || plan.render())
 }
 
 /// Prints the JSON Schema of the job file.
-pub fn schema(console: &Console) -> Result<(), Failure> {
+pub(crate) fn schema(console: &Console) -> Result<(), Failure> {
     let schema = serde_json::to_string_pretty(&orchestrator_job::schema()).map_err(anyhow::Error::from)?;
     console.text(&(schema + "\n"))
 }
 
 /// Prints the reference of the job file.
-pub fn reference(console: &Console) -> Result<(), Failure> {
+pub(crate) fn reference(console: &Console) -> Result<(), Failure> {
     console.text(&orchestrator_job::reference())
 }
 
 /// Prints a shell's completions.
-pub fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
+pub(crate) fn completions(shell: clap_complete::Shell, console: &Console) -> Result<(), Failure> {
     let mut command = Cli::command();
-    clap_complete::generate(shell, &mut command, "orchestrator", &mut std::io::stdout());
-    Ok(())
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, "orchestrator", &mut script);
+    console.text(&String::from_utf8_lossy(&script))
 }

@@ -1,12 +1,12 @@
 //! One module for each group of verbs.
 
-pub mod certs;
-pub mod daemons;
-pub mod generate;
-pub mod inspect;
-pub mod local;
-pub mod progress;
-pub mod remote;
-pub mod run;
-pub mod runs;
-pub mod summary;
+pub(crate) mod certs;
+pub(crate) mod daemons;
+pub(crate) mod generate;
+pub(crate) mod inspect;
+pub(crate) mod local;
+pub(crate) mod progress;
+pub(crate) mod remote;
+pub(crate) mod run;
+pub(crate) mod runs;
+pub(crate) mod summary;

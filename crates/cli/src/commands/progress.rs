@@ -10,19 +10,19 @@ use orchestrator_proto::v1::{JobDetail, PhaseDetail, PhaseState};
 use crate::console::{Console, count};
 
 /// One bar for each phase that has begun.
-pub struct Bars {
+pub(crate) struct Bars {
     all: Option<MultiProgress>,
     bars: Mutex<BTreeMap<u32, ProgressBar>>,
 }
 
 impl Bars {
     /// Shows bars if a person watches.
-    pub fn new(console: &Console) -> Self {
+    pub(crate) fn new(console: &Console) -> Self {
         Self { all: console.is_interactive().then(MultiProgress::new), bars: Mutex::default() }
     }
 
     /// Draws the state of a job.
-    pub fn show(&self, detail: &JobDetail) {
+    pub(crate) fn show(&self, detail: &JobDetail) {
         let Some(all) = &self.all else { return };
         let mut bars = self.bars.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for phase in detail.phases.iter().filter(|phase| phase.state() != PhaseState::Waiting) {
@@ -37,7 +37,7 @@ impl Bars {
     }
 
     /// Leaves the bars as they are.
-    pub fn finish(&self, detail: &JobDetail) {
+    pub(crate) fn finish(&self, detail: &JobDetail) {
         self.show(detail);
         for bar in self.bars.lock().unwrap_or_else(std::sync::PoisonError::into_inner).values() {
             if !bar.is_finished() {
@@ -87,7 +87,9 @@ struct Training {
 impl Training {
     fn message(&self) -> String {
         let loss = self.loss.map_or_else(String::new, |loss| format!("loss {loss:.3}"));
-        let rate = self.tokens_per_second.map_or_else(String::new, |rate| format!(", {} tokens/s", count(rate as u64)));
+        let rate = self
+            .tokens_per_second
+            .map_or_else(String::new, |rate| format!(", {} tokens/s", count(rate as u64)));
         loss + &rate
     }
 }

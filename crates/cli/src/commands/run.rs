@@ -24,13 +24,13 @@ const LEASE_MS: u64 = 15_000;
 const HEARTBEAT_MS: u64 = 500;
 
 /// Runs a job to its end.
-pub fn run(args: RunArgs, console: &Console) -> Result<(), Failure> {
+pub(crate) fn run(args: &RunArgs, console: &Console) -> Result<(), Failure> {
     let mut job = job_file::load(&args.job)?;
     if let Some(output) = &args.output_dir {
         job.output = absolute(output)?;
     }
     let resolved = job_file::freeze(job)?;
-    let state = state_directory(&args, &resolved)?;
+    let state = state_directory(args, &resolved)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -64,7 +64,8 @@ fn state_directory(args: &RunArgs, resolved: &Resolved) -> Result<PathBuf, Failu
     let output = &resolved.job.output;
     let directory = match &args.state {
         Some(state) => state.clone(),
-        None => match output.strip_prefix("file://").or((!output.contains("://")).then_some(output.as_str())) {
+        None => match output.strip_prefix("file://").or((!output.contains("://")).then_some(output.as_str()))
+        {
             Some(local) => Path::new(local).join(".orchestrator"),
             None => PathBuf::from(format!(".orchestrator-{}", resolved.job.name)),
         },

@@ -17,13 +17,13 @@ fn open(path: &Path) -> Result<Run, Failure> {
 }
 
 /// Figures per stage.
-pub fn stats(path: &Path, console: &Console) -> Result<(), Failure> {
+pub(crate) fn stats(path: &Path, console: &Console) -> Result<(), Failure> {
     let stats = analytics::stats(&open(path)?);
     console.result(&stats, || stats_text(&stats))
 }
 
 /// The funnel as a table: a line a stage, a line a rule.
-pub fn stats_text(stats: &analytics::Stats) -> String {
+pub(crate) fn stats_text(stats: &analytics::Stats) -> String {
     let mut rows = Vec::new();
     for stage in &stats.stages {
         rows.push([
@@ -44,7 +44,7 @@ pub fn stats_text(stats: &analytics::Stats) -> String {
 }
 
 /// One SQL statement.
-pub fn query(args: &QueryArgs, console: &Console) -> Result<(), Failure> {
+pub(crate) fn query(args: &QueryArgs, console: &Console) -> Result<(), Failure> {
     let answer = analytics::query(&open(&args.run)?, &args.sql, QUERY_ROWS).map_err(Failure::usage)?;
     console.result(&answer, || {
         let mut table = comfy_table::Table::new();
@@ -55,19 +55,28 @@ pub fn query(args: &QueryArgs, console: &Console) -> Result<(), Failure> {
         for row in &answer.rows {
             table.add_row(row.iter().map(Table::text));
         }
-        let more = if answer.limited { format!("\nmore rows than {QUERY_ROWS}: add a LIMIT") } else { String::new() };
+        let more = if answer.limited {
+            format!("\nmore rows than {QUERY_ROWS}: add a LIMIT")
+        } else {
+            String::new()
+        };
         format!("{table}{more}")
     })
 }
 
 /// What happened to one document, or what a checkpoint was trained on.
-pub fn trace(args: &TraceArgs, console: &Console) -> Result<(), Failure> {
+pub(crate) fn trace(args: &TraceArgs, console: &Console) -> Result<(), Failure> {
     let run = open(&args.run)?;
     if args.what.starts_with("step-") {
         let documents = analytics::checkpoint_documents(&run, &args.what).map_err(Failure::usage)?;
         return console.result(&documents, || {
             let rows = documents.shards.iter().map(|shard| {
-                [shard.shard.clone(), count(shard.documents), count(shard.tokens), shard.documents_file.clone()]
+                [
+                    shard.shard.clone(),
+                    count(shard.documents),
+                    count(shard.tokens),
+                    shard.documents_file.clone(),
+                ]
             });
             format!(
                 "{} was trained on {} documents ({} tokens)\n{}",
@@ -107,7 +116,10 @@ fn trace_text(trace: &analytics::Trace) -> String {
         };
         lines.push(format!("{:02} {:<10} {verdict}", step.number, step.stage));
         for note in &step.notes {
-            lines.push(format!("   {:<10} {} {} bytes {}..{}", "", note.what, note.rule, note.start, note.end));
+            lines.push(format!(
+                "   {:<10} {} {} bytes {}..{}",
+                "", note.what, note.rule, note.start, note.end
+            ));
         }
     }
     for place in &trace.tokens {

@@ -14,7 +14,7 @@ use crate::console::{Console, count, table};
 use crate::failure::Failure;
 
 /// Prints the summary of an ended job; an error unless it succeeded.
-pub fn finish(detail: &JobDetail, output: &str, console: &Console) -> Result<(), Failure> {
+pub(crate) fn finish(detail: &JobDetail, output: &str, console: &Console) -> Result<(), Failure> {
     let summary = detail.summary.clone().unwrap_or_default();
     if summary.state() != JobState::Succeeded {
         let mut message = format!("job {} {}", summary.job, state_name(summary.state()));
@@ -32,7 +32,8 @@ pub fn finish(detail: &JobDetail, output: &str, console: &Console) -> Result<(),
         return Err(Failure::Failed(anyhow!(message)));
     }
     let run = Path::new(output);
-    let report = Run::open(run).ok().and_then(|run| Some((analytics::stats(&run), analytics::report(&run).ok()?)));
+    let report =
+        Run::open(run).ok().and_then(|run| Some((analytics::stats(&run), analytics::report(&run).ok()?)));
     let value = json!({ "job": summary.job, "state": "succeeded", "output": output,
         "stages": report.as_ref().map(|(stats, _)| &stats.stages),
         "headline": report.as_ref().map(|(_, report)| &report.headline) });
@@ -75,7 +76,7 @@ fn thinned(points: &[analytics::Point], most: usize) -> Vec<&analytics::Point> {
 }
 
 /// A job's state as JSON.
-pub fn detail_json(detail: &JobDetail) -> Value {
+pub(crate) fn detail_json(detail: &JobDetail) -> Value {
     let summary = detail.summary.clone().unwrap_or_default();
     let phases: Vec<Value> = detail
         .phases
@@ -118,7 +119,7 @@ fn phase_state(state: PhaseState) -> &'static str {
 }
 
 /// A job's state for a person.
-pub fn detail_text(detail: &JobDetail) -> String {
+pub(crate) fn detail_text(detail: &JobDetail) -> String {
     let summary = detail.summary.clone().unwrap_or_default();
     let mut text = format!(
         "{} ({}): {}\noutput {}\n",

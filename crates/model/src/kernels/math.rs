@@ -5,7 +5,6 @@ pub(crate) const LANES: usize = 16;
 
 /// eˣ to about 2 units in the last place, on −87 … 88; beyond, the value at the bound. NaN stays NaN.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "must be compiled inside each instruction set")]
 pub(crate) fn exp(x: f32) -> f32 {
     /// Adding it rounds to an integer and leaves that integer in the low mantissa bits.
     const ROUND: f32 = 12_582_912.0;
@@ -25,16 +24,16 @@ pub(crate) fn exp(x: f32) -> f32 {
 }
 
 /// tanh by the exponential; saturates beyond ±9, where f32 has no more digits.
-#[inline(always)]
 #[expect(clippy::inline_always, reason = "must be compiled inside each instruction set")]
+#[inline(always)]
 pub(crate) fn tanh(x: f32) -> f32 {
     let e = exp(2.0 * x.clamp(-9.0, 9.0));
     (e - 1.0) / (e + 1.0)
 }
 
 /// Sums `term(0..count)` in `LANES` interleaved partial sums, added in order, then the rest.
-#[inline(always)]
 #[expect(clippy::inline_always, reason = "must be compiled inside each instruction set")]
+#[inline(always)]
 pub(crate) fn sum(count: usize, term: impl Fn(usize) -> f32) -> f32 {
     let mut lanes = [0.0_f32; LANES];
     let whole = count / LANES;
@@ -54,8 +53,8 @@ pub(crate) fn sum(count: usize, term: impl Fn(usize) -> f32) -> f32 {
 }
 
 /// Largest element; −∞ for none. Any NaN may be passed over: the sum that follows shows it.
-#[inline(always)]
 #[expect(clippy::inline_always, reason = "must be compiled inside each instruction set")]
+#[inline(always)]
 pub(crate) fn max(x: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let blocks = x.chunks_exact(LANES);

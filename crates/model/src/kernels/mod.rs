@@ -67,7 +67,6 @@ macro_rules! vectorised {
         $(#[$meta])*
         $visibility fn $name($($argument: $kind),*) $(-> $result)? {
             #[inline(always)]
-            #[expect(clippy::inline_always, reason = "the body must be compiled inside each instruction set")]
             fn portable($($argument: $kind),*) $(-> $result)? $body
 
             #[cfg(target_arch = "x86_64")]

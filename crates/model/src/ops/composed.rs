@@ -47,6 +47,7 @@ pub fn gelu<B: Backend>(x: Tensor<B, 2>) -> Tensor<B, 2> {
 }
 
 /// See [`super::Ops::self_attention`].
+#[expect(clippy::needless_pass_by_value, reason = "the trait's form, whose fused operations keep the shape")]
 pub fn attention<B: Backend>(
     qkv: Tensor<B, 2>,
     shape: AttentionShape,

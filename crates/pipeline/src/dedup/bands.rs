@@ -4,8 +4,8 @@ use orchestrator_core::TaskOutcome;
 use orchestrator_job::PartRef;
 use serde_json::json;
 
-use super::keys::{Key, keys};
 use super::document_count;
+use super::keys::{Key, keys};
 use crate::context::TaskContext;
 use crate::error::TaskError;
 use crate::files::AttemptFiles;
@@ -52,7 +52,11 @@ pub(crate) fn run(
         }
     }
     edges.finish(&mut files, stage)?;
-    Ok(TaskOutcome { files: files.into_records(), detail: json!({ "edges": count }), ..TaskOutcome::default() })
+    Ok(TaskOutcome {
+        files: files.into_records(),
+        detail: json!({ "edges": count }),
+        ..TaskOutcome::default()
+    })
 }
 
 /// Reads one key of every document: (hash, place in the global order) where the hash lies in the slice.
@@ -80,7 +84,9 @@ fn pairs(
                 document += 1;
             };
             match columns.as_slice() {
-                [high, low] => rows.numbers(high)?.zip(rows.numbers(low)?).for_each(|(high, low)| push(high, low)),
+                [high, low] => {
+                    rows.numbers(high)?.zip(rows.numbers(low)?).for_each(|(high, low)| push(high, low));
+                }
                 columns => {
                     for column in columns {
                         rows.numbers(column)?.for_each(|hash| push(hash, Some(0)));

@@ -65,14 +65,17 @@ pub(crate) fn run(
 
 fn join_all(context: &TaskContext, file: &PartRef, forest: &mut UnionFind) -> Result<(), TaskError> {
     let documents = forest.len();
-    let out_of_range = || TaskError::corrupt(&file.path, format!("an edge leads beyond the {documents} documents"));
+    let out_of_range =
+        || TaskError::corrupt(&file.path, format!("an edge leads beyond the {documents} documents"));
     for rows in TableReader::open(&context.job.output, &file.path, &["document", "first"])? {
         let rows = rows?;
         context.progress.check()?;
         context.progress.add(rows.len() as u64, 16 * rows.len() as u64);
         for (document, first) in rows.numbers("document")?.zip(rows.numbers("first")?) {
             let in_range = |end: Option<u64>| {
-                end.and_then(|end| u32::try_from(end).ok()).filter(|&end| end < documents).ok_or_else(out_of_range)
+                end.and_then(|end| u32::try_from(end).ok())
+                    .filter(|&end| end < documents)
+                    .ok_or_else(out_of_range)
             };
             forest.join(in_range(document)?, in_range(first)?);
         }

@@ -24,6 +24,9 @@ use crate::error::TaskError;
 fn document_count(signatures: &[PartRef]) -> Result<u32, TaskError> {
     let rows: u64 = signatures.iter().map(|part| part.rows).sum();
     u32::try_from(rows).map_err(|_| {
-        TaskError::configuration("dedup", format!("{rows} documents in one job, expected at most {}", u32::MAX))
+        TaskError::configuration(
+            "dedup",
+            format!("{rows} documents in one job, expected at most {}", u32::MAX),
+        )
     })
 }

@@ -65,7 +65,8 @@ impl SideOutput {
             }
             Value::Bands { hasher, bands, languages } => {
                 // A document without a single shingle shares nothing with any other, and is kept.
-                let hashes = if applies(languages, None, document) { hasher.bands(&document.text) } else { None };
+                let hashes =
+                    if applies(languages, None, document) { hasher.bands(&document.text) } else { None };
                 match hashes {
                     Some(hashes) => self.table.push(id, hashes.into_iter().map(Some)),
                     None => self.table.push(id, std::iter::repeat_n(None, *bands)),

@@ -15,7 +15,9 @@ use crate::error::TaskError;
 fn config(context: &TaskContext, stage: u32) -> Result<&QualityConfig, TaskError> {
     match context.job.job.pipeline.get(stage as usize) {
         Some(Stage::Quality(config)) => Ok(config),
-        _ => Err(TaskError::configuration("quality", format!("stage {stage} of the job is no quality stage"))),
+        _ => {
+            Err(TaskError::configuration("quality", format!("stage {stage} of the job is no quality stage")))
+        }
     }
 }
 

@@ -60,7 +60,8 @@ pub(crate) fn run(
 
 fn read_held_out(output: &Store, prepared: &[PartRef]) -> Result<HeldOut, TaskError> {
     let part = prepared.iter().find(|part| part.path.ends_with("/held-out.json"));
-    let part = part.ok_or_else(|| TaskError::corrupt(TOKENIZER_PATH, "the phase before left no held-out.json"))?;
+    let part =
+        part.ok_or_else(|| TaskError::corrupt(TOKENIZER_PATH, "the phase before left no held-out.json"))?;
     let bytes = output.read_all(&RelativePath::new(&*part.path)?, HELD_OUT_LIMIT)?;
     serde_json::from_slice(&bytes).map_err(|error| TaskError::corrupt(&part.path, error))
 }
@@ -90,14 +91,18 @@ fn encode(
     tokens: &mut Vec<u32>,
 ) -> Result<(), TaskError> {
     tokens.clear();
-    encoder
-        .encode(&document.text, tokens)
-        .map_err(|error| TaskError::configuration("tokenize", format!("document {}: {error}", document.id)))?;
+    encoder.encode(&document.text, tokens).map_err(|error| {
+        TaskError::configuration("tokenize", format!("document {}: {error}", document.id))
+    })?;
     tokens.push(tokenizer.end_of_text());
     Ok(())
 }
 
-fn count_tokens(context: &TaskContext, parts: &[PartRef], encoder: &mut Encoder<'_>) -> Result<u64, TaskError> {
+fn count_tokens(
+    context: &TaskContext,
+    parts: &[PartRef],
+    encoder: &mut Encoder<'_>,
+) -> Result<u64, TaskError> {
     let mut total = 0;
     let mut tokens = Vec::new();
     for_each(context, parts, |document| {
@@ -141,7 +146,8 @@ impl Shards {
             return Ok(self.train.push(document.id, tokens)?);
         }
         if self.validation.is_none() {
-            let stem = RelativePath::new(format!("{}/tokens/validation-{:05}", self.attempt_path, self.number))?;
+            let stem =
+                RelativePath::new(format!("{}/tokens/validation-{:05}", self.attempt_path, self.number))?;
             self.validation = Some(ShardWriter::create(&self.store, &stem, self.kind)?);
         }
         match &mut self.validation {
@@ -158,10 +164,11 @@ impl Shards {
             let Some(shard) = shard else { continue };
             let ShardFiles { files: written, sequences, tokens: count } = shard.finish()?;
             tokens[place] = count;
-            for (path, written) in written {
+            for (file, (path, written)) in written.into_iter().enumerate() {
                 let prefix = format!("{}/", self.attempt_path);
                 let path = path.as_str().strip_prefix(&prefix).unwrap_or(path.as_str()).to_owned();
-                let rows = if path.ends_with(".bin") { count } else { sequences };
+                // `.bin` comes first and counts tokens; `.idx` and `.docs.parquet` count documents.
+                let rows = if file == 0 { count } else { sequences };
                 files.record(stage, FileKind::Product, path, rows, written);
             }
         }

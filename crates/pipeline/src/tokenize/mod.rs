@@ -26,6 +26,9 @@ pub const TOKENIZER_PATH: &str = "tokens/tokenizer.json";
 fn config(context: &TaskContext, stage: u32) -> Result<&TokenizeConfig, TaskError> {
     match context.job.job.pipeline.get(stage as usize) {
         Some(Stage::Tokenize(config)) => Ok(config),
-        _ => Err(TaskError::configuration("tokenize", format!("stage {stage} of the job is no tokenize stage"))),
+        _ => Err(TaskError::configuration(
+            "tokenize",
+            format!("stage {stage} of the job is no tokenize stage"),
+        )),
     }
 }

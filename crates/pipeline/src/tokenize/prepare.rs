@@ -30,7 +30,8 @@ pub(crate) fn run(context: &TaskContext, stage: u32, parts: &[PartRef]) -> Resul
         None => load(config)?,
     };
     let mut files = AttemptFiles::new(context);
-    let held_out = serde_json::to_vec(&held_out).map_err(|error| TaskError::corrupt("held-out.json", error))?;
+    let held_out =
+        serde_json::to_vec(&held_out).map_err(|error| TaskError::corrupt("held-out.json", error))?;
     let held_out_path = format!("{}/held-out.json", context.phase_directory());
     files.write(stage, FileKind::Intermediate, held_out_path, 0, &held_out)?;
     files.write(stage, FileKind::Product, TOKENIZER_PATH.to_owned(), 0, tokenizer.to_json().as_bytes())?;

@@ -30,10 +30,7 @@ const MODELS: [TokenizerModel; 5] = [
 fn data(path: &str) -> Option<Vec<u8>> {
     let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data"));
     if !root.exists() {
-        #[expect(clippy::print_stderr, reason = "says why a test does nothing")]
-        {
-            eprintln!("skipped: ../shared is absent");
-        }
+        eprintln!("skipped: ../shared is absent");
         return None;
     }
     Some(std::fs::read(root.join(path)).expect("the data set is complete"))

@@ -7,6 +7,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::error::TrainError;
 
+#[expect(clippy::needless_pass_by_value, reason = "fits `map_err`")]
 fn broken(problem: impl ToString) -> TrainError {
     TrainError::Checkpoint(problem.to_string())
 }

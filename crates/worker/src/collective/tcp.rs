@@ -37,7 +37,8 @@ pub struct Listener(TcpListener);
 impl Listener {
     /// Binds a port that the system chooses: on every address for ranks of other hosts, else on loopback alone.
     pub fn bind(host: &str) -> std::io::Result<Self> {
-        let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        let loopback =
+            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
         let address: IpAddr = if loopback { [127, 0, 0, 1].into() } else { [0, 0, 0, 0].into() };
         Ok(Self(TcpListener::bind(SocketAddr::new(address, 0))?))
     }
@@ -83,7 +84,8 @@ impl TcpCollective {
                 Ok(accepted) => accepted,
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                     if Instant::now() > deadline {
-                        let absent = (rank + 1..world_size).find(|&peer| peers[peer].is_none()).unwrap_or(rank);
+                        let absent =
+                            (rank + 1..world_size).find(|&peer| peers[peer].is_none()).unwrap_or(rank);
                         return Err(lost(absent)("it did not connect in time"));
                     }
                     thread::sleep(Duration::from_millis(5));
@@ -117,7 +119,9 @@ fn dial(peer: usize, address: &str, deadline: Instant) -> Result<TcpStream, Coll
             .and_then(|address| TcpStream::connect_timeout(&address, Duration::from_secs(5)));
         match attempt {
             Ok(stream) => return Ok(stream),
-            Err(error) if Instant::now() > deadline => return Err(lost(peer)(format!("`{address}`: {error}"))),
+            Err(error) if Instant::now() > deadline => {
+                return Err(lost(peer)(format!("`{address}`: {error}")));
+            }
             Err(_) => thread::sleep(Duration::from_millis(20)),
         }
     }

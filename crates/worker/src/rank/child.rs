@@ -42,6 +42,7 @@ impl RankFailure {
         Self { kind: FailedKind::Permanent, error: chain(error) }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "fits `map_err`")]
     fn error(error: impl ToString) -> Self {
         Self { kind: FailedKind::Error, error: error.to_string() }
     }
@@ -253,7 +254,12 @@ impl RankObserver {
     }
 
     fn metrics_text(&self) -> String {
-        self.metrics.iter().map(|(_, line)| format!("{line}\n")).collect()
+        let mut text = String::new();
+        for (_, line) in &self.metrics {
+            text.push_str(line);
+            text.push('\n');
+        }
+        text
     }
 
     /// Rank 0's outcome names the metrics; the other ranks have none of their own.
@@ -297,7 +303,12 @@ impl Observer for RankObserver {
         if self.told.elapsed() >= PROGRESS_EVERY || metrics.validation_loss.is_some() {
             self.told = Instant::now();
             let phase = "step_done".to_owned();
-            self.pipe.send(&FromRank::Progress { step, phase, collective: 0, metrics: Some(told.to_string()) });
+            self.pipe.send(&FromRank::Progress {
+                step,
+                phase,
+                collective: 0,
+                metrics: Some(told.to_string()),
+            });
         }
         Ok(())
     }
@@ -317,7 +328,9 @@ impl Observer for RankObserver {
     fn on_checkpoint(&mut self, step: u64, manifest: Option<&Manifest>) -> Result<(), TrainError> {
         let Some(manifest) = manifest else { return Ok(()) };
         let metrics_path = self.metrics_path(step).map_err(|error| observed(&error))?;
-        self.output.put_atomic(&metrics_path, self.metrics_text().as_bytes()).map_err(|error| observed(&error))?;
+        self.output
+            .put_atomic(&metrics_path, self.metrics_text().as_bytes())
+            .map_err(|error| observed(&error))?;
         let mut manifest = serde_json::to_value(manifest).map_err(|error| observed(&error))?;
         manifest["shards"] = self.shards.clone().into();
         self.pipe.send(&FromRank::Checkpoint {

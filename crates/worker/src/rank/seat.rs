@@ -47,6 +47,7 @@ pub(crate) async fn take(shared: Arc<Shared>, assignment: Assignment) {
     shared.held.remove(id);
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "callers hand in errors and texts they just made")]
 fn failure(kind: FailureKind, error: impl ToString) -> Failure {
     Failure { kind, error: error.to_string() }
 }
@@ -58,8 +59,9 @@ async fn run(
     stopped: &Notify,
 ) -> Result<orchestrator_core::TaskOutcome, Failure> {
     let seat = assignment.seat.clone().unwrap_or_default();
-    let spec: TaskSpec = serde_json::from_str(&assignment.spec)
-        .map_err(|error| failure(FailureKind::Permanent, format!("the task's description cannot be read: {error}")))?;
+    let spec: TaskSpec = serde_json::from_str(&assignment.spec).map_err(|error| {
+        failure(FailureKind::Permanent, format!("the task's description cannot be read: {error}"))
+    })?;
     let Work::Train { stage } = spec.work else {
         return Err(failure(FailureKind::Permanent, "only training runs as a gang"));
     };
@@ -209,7 +211,8 @@ struct RankProcess {
 
 impl RankProcess {
     fn start(shared: &Shared) -> Result<Self, Failure> {
-        let lost = |what: &str| failure(FailureKind::Error, format!("a rank process could not be started: {what}"));
+        let lost =
+            |what: &str| failure(FailureKind::Error, format!("a rank process could not be started: {what}"));
         let [program, arguments @ ..] = shared.options.rank_command.as_slice() else {
             return Err(lost("no command is set"));
         };
@@ -236,8 +239,9 @@ impl RankProcess {
 
     async fn receive(&mut self) -> Result<FromRank, Failure> {
         match self.output.next_line().await {
-            Ok(Some(line)) => serde_json::from_str(&line)
-                .map_err(|error| failure(FailureKind::Error, format!("a rank said something else than a message: {error}"))),
+            Ok(Some(line)) => serde_json::from_str(&line).map_err(|error| {
+                failure(FailureKind::Error, format!("a rank said something else than a message: {error}"))
+            }),
             Ok(None) | Err(_) => Err(self.ended().await),
         }
     }
