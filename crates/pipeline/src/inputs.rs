@@ -6,8 +6,8 @@ use globset::{GlobBuilder, GlobMatcher};
 use orchestrator_job::InputFile;
 use orchestrator_job::inputs::{arrange, common_root, first_clash, is_glob, source_below};
 use orchestrator_job::spec::ReadConfig;
-use orchestrator_storage::manifest::StageManifest;
 use orchestrator_storage::formats;
+use orchestrator_storage::manifest::StageManifest;
 use orchestrator_storage::{Entry, Error as StorageError, OpenOptions, RelativePath, Store};
 
 /// The largest list of inputs that `@FILE` may name, decompressed.

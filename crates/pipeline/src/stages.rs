@@ -31,7 +31,11 @@ pub(crate) fn step(context: &TaskContext, index: u32, stage: &Stage) -> Result<B
             let model = context.job.model(&model)?;
             Box::new(QualityStep::new(config, &model).map_err(|error| wrong(&error))?)
         }
-        Stage::Pii(config) => Box::new(PiiStep::new(config).map_err(|error| wrong(&error))?),
+        Stage::Pii(config) => {
+            let key = config.key_file.clone().map(ModelFile::Location);
+            let key = key.map(|key| context.job.model(&key)).transpose()?;
+            Box::new(PiiStep::new(config, key.as_deref()).map_err(|error| wrong(&error))?)
+        }
         Stage::Read(_) | Stage::Dedup(_) | Stage::Tokenize(_) | Stage::Train(_) | Stage::Export(_) => {
             return Err(wrong(&"it is no per-document stage"));
         }

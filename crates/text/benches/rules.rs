@@ -81,7 +81,7 @@ fn minhash(bencher: Bencher, hash: Hash) {
 
 #[divan::bench]
 fn pii(bencher: Bencher) {
-    let mut step = PiiStep::new(&PiiConfig::default()).expect("the default is valid");
+    let mut step = PiiStep::new(&PiiConfig::default(), None).expect("the default is valid");
     over(bencher, |text| {
         let mut document = Document::new("bench", 0, text);
         divan::black_box(step.apply(&mut document, &mut Vec::new()));

@@ -98,7 +98,7 @@ fn filters_conform() {
 
 #[test]
 fn the_scrubber_conforms() {
-    conforms(|| Box::new(PiiStep::new(&PiiConfig::default()).expect("valid")));
+    conforms(|| Box::new(PiiStep::new(&PiiConfig::default(), None).expect("valid")));
     configuration_round_trips::<PiiConfig>();
 }
 
@@ -123,7 +123,7 @@ fn naughty_strings_are_scrubbed_twice_as_once() {
         return;
     };
     let strings = String::from_utf8_lossy(&strings).into_owned();
-    let mut step = PiiStep::new(&PiiConfig::default()).expect("valid");
+    let mut step = PiiStep::new(&PiiConfig::default(), None).expect("valid");
     for text in strings.lines().chain([strings.as_str()]) {
         let (_, once, _) = outcome(&mut step, text);
         assert_eq!(outcome(&mut step, &once).1, once);

@@ -33,6 +33,18 @@ pub enum ExpandError {
     /// The read stage found nothing.
     #[error("no input to read: no file matches the `paths` of the read stage")]
     NoInputs,
+    /// The inputs are damaged.
+    #[error(
+        "{malformed} of {records} records are malformed, expected at most {allowed} (`max_malformed`): `stages/00-read/dropped-*` says where and why"
+    )]
+    TooManyMalformed {
+        /// Malformed records.
+        malformed: u64,
+        /// All records.
+        records: u64,
+        /// The bound, as the job has it.
+        allowed: String,
+    },
     /// Every document was dropped before the stage that needs some.
     #[error("no documents are left for `{stage}`: all were dropped by the stages before it")]
     NoDocuments {
@@ -68,8 +80,30 @@ pub fn expand(
     if committed.len() < phase as usize {
         return Err(out_of_order(format!("{phase} committed phases before it, found {}", committed.len())));
     }
+    malformed_records_are_few(job, committed)?;
     let work = Expansion { job, plan, inputs, committed }.work(this)?;
     Ok((0..).zip(work).map(|(number, work)| TaskSpec { phase, number, work }).collect())
+}
+
+/// The read stage's rule for records that cannot be read.
+const MALFORMED: &str = "malformed";
+
+/// Ends a job whose inputs are damaged beyond what it says it stands.
+fn malformed_records_are_few(job: &Job, committed: &[Vec<TaskOutcome>]) -> Result<(), ExpandError> {
+    let tallies = committed.iter().flatten().flat_map(|outcome| &outcome.tallies);
+    let (mut malformed, mut records) = (0, 0);
+    for tally in tallies.filter(|tally| tally.stage == 0) {
+        malformed += tally.dropped.get(MALFORMED).copied().unwrap_or(0);
+        records += tally.records_in;
+    }
+    if malformed > job.max_malformed.of(records) {
+        return Err(ExpandError::TooManyMalformed {
+            malformed,
+            records,
+            allowed: job.max_malformed.to_string(),
+        });
+    }
+    Ok(())
 }
 
 /// The arguments of [`expand`], so that its steps need not hand them on.

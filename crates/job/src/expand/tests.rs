@@ -191,7 +191,7 @@ fn barriers_hand_parts_and_verdicts_on() {
     committed[4] = vec![part(0, 50), part(1, 49)];
     assert_eq!(expand(&job, &plan, 6, &inputs, &committed).expect("few documents").len(), 1);
     committed.push(vec![]);
-    assert_eq!(expand(&job, &plan, 7, &inputs, &committed).expect("train").len(), 2);
+    assert_eq!(expand(&job, &plan, 7, &inputs, &committed).expect("a gang is one task").len(), 1);
     committed[4] = vec![part(0, 0), part(1, 0)];
     assert_eq!(
         expand(&job, &plan, 5, &inputs, &committed),
@@ -250,4 +250,20 @@ fn numbers_are_read_from_names() {
     assert_eq!(number_in_name("a/verdicts-00012.parquet"), Some(12));
     assert_eq!(number_in_name("verdicts-3.parquet.zst"), Some(3));
     assert_eq!(number_in_name("a-1/verdicts"), None);
+}
+
+#[test]
+fn a_job_stands_so_many_malformed_records() {
+    let mut job = job(&json!([{"read": {"paths": ["/in/*.jsonl"]}}, {"dedup": {}}]));
+    let (plan, inputs) = (Plan::new(&job), [input(0, 10)]);
+    let mut outcome = TaskOutcome::default();
+    let mut tally = orchestrator_core::StageTally { records_in: 10, kept: 8, ..Default::default() };
+    tally.dropped.insert("malformed".into(), 2);
+    outcome.tallies.push(tally);
+    let committed = vec![vec![], vec![outcome]];
+    let result = |job: &Job| expand(job, &plan, 2, &inputs, &committed);
+    job.max_malformed = crate::spec::Portion::Count(2);
+    assert!(!matches!(result(&job), Err(ExpandError::TooManyMalformed { .. })));
+    job.max_malformed = crate::spec::Portion::Fraction(0.1);
+    assert!(matches!(result(&job), Err(ExpandError::TooManyMalformed { malformed: 2, records: 10, .. })));
 }

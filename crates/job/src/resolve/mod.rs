@@ -115,6 +115,7 @@ fn locations(stage: &mut Stage) -> Vec<(String, &mut String)> {
             .collect(),
         Stage::Tokenize(config) => one("tokenizer", config.tokenizer.as_mut()).collect(),
         Stage::Language(config) => one("model", config.model.as_mut()).collect(),
+        Stage::Pii(config) => one("key_file", config.key_file.as_mut()).collect(),
         Stage::Quality(config) => {
             let (positive, negative) = match &mut config.train {
                 Some(train) => (train.positive.as_mut_slice(), train.negative.as_mut_slice()),
@@ -125,12 +126,9 @@ fn locations(stage: &mut Stage) -> Vec<(String, &mut String)> {
                 .chain(listed("train.negative", negative))
                 .collect()
         }
-        Stage::Clean(_)
-        | Stage::Filter(_)
-        | Stage::Dedup(_)
-        | Stage::Pii(_)
-        | Stage::Train(_)
-        | Stage::Export(_) => Vec::new(),
+        Stage::Clean(_) | Stage::Filter(_) | Stage::Dedup(_) | Stage::Train(_) | Stage::Export(_) => {
+            Vec::new()
+        }
     }
 }
 

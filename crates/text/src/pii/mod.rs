@@ -105,8 +105,9 @@ pub struct PiiConfig {
     pub kinds: Option<Vec<Kind>>,
     /// What is done with what is found.
     pub action: Action,
-    /// Secret of the pseudonyms, at least 16 bytes: whoever has it can test a guess against a pseudonym.
-    pub key: Option<String>,
+    /// File with the secret of the pseudonyms, at least 16 bytes: whoever has it can test a guess against a pseudonym. A
+    /// file, so that the secret itself stands in no job file.
+    pub key_file: Option<String>,
     /// Languages to scrub; all where not given.
     pub languages: Languages,
     /// Writes this stage's documents even where the next stage could read them in passing.
@@ -116,16 +117,11 @@ pub struct PiiConfig {
 impl PiiConfig {
     /// Checks what the types cannot say.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        match (self.action, &self.key) {
-            (Action::Pseudonym, None) => Err(ConfigError::new(
-                "key",
-                "is absent; action `pseudonym` expects a secret of at least 16 bytes",
-            )),
-            (Action::Pseudonym, Some(key)) if key.len() < 16 => {
-                Err(ConfigError::new("key", format!("has {} bytes; expected at least 16", key.len())))
-            }
-            (Action::Pseudonym | Action::Replace | Action::Drop, _) => Ok(()),
+        if self.action == Action::Pseudonym && self.key_file.is_none() {
+            let message = "is absent; action `pseudonym` expects a file with a secret of at least 16 bytes";
+            return Err(ConfigError::new("key_file", message));
         }
+        Ok(())
     }
 }
 
@@ -147,16 +143,18 @@ pub struct PiiStep {
 }
 
 impl PiiStep {
-    /// Checks the configuration and makes the step.
-    pub fn new(config: &PiiConfig) -> Result<Self, ConfigError> {
+    /// Checks the configuration and makes the step. `key` is what `key_file` holds.
+    pub fn new(config: &PiiConfig, key: Option<&[u8]>) -> Result<Self, ConfigError> {
         config.validate()?;
+        let key = key.unwrap_or_default().trim_ascii();
+        if config.action == Action::Pseudonym && key.len() < 16 {
+            let message = format!("holds {} bytes; expected a secret of at least 16", key.len());
+            return Err(ConfigError::new("key_file", message));
+        }
         let wanted = |finder: &Finder| config.kinds.as_ref().is_none_or(|kinds| kinds.contains(&finder.kind));
         Ok(Self {
             finders: (0..KINDS.len()).filter(|&index| wanted(&KINDS[index])).collect(),
-            key: blake3::derive_key(
-                "orchestrator pii pseudonyms v1",
-                config.key.as_deref().unwrap_or("").as_bytes(),
-            ),
+            key: blake3::derive_key("orchestrator pii pseudonyms v1", key),
             config: config.clone(),
             runs: Vec::new(),
             spans: Vec::new(),
@@ -275,7 +273,7 @@ mod tests {
     fn scrub(config: &PiiConfig, text: &str) -> (Decision, String, Vec<Note>) {
         let mut document = Document::new("test", 0, text);
         let mut notes = Vec::new();
-        let decision = PiiStep::new(config).expect("valid").apply(&mut document, &mut notes);
+        let decision = PiiStep::new(config, None).expect("valid").apply(&mut document, &mut notes);
         (decision, document.text, notes)
     }
 
@@ -292,17 +290,20 @@ mod tests {
 
     #[test]
     fn pseudonyms_depend_on_value_and_key_alone() {
-        let config = |key: &str| PiiConfig {
-            action: Action::Pseudonym,
-            key: Some(key.to_owned()),
-            ..PiiConfig::default()
+        let config =
+            PiiConfig { action: Action::Pseudonym, key_file: Some("key".to_owned()), ..PiiConfig::default() };
+        let scrub = |key: &str, text: &str| {
+            let mut document = Document::new("s", 0, text);
+            let mut step = PiiStep::new(&config, Some(key.as_bytes())).expect("valid");
+            assert!(step.apply(&mut document, &mut Vec::new()).is_keep());
+            document.text
         };
-        let (one, two) = (config("a secret of sixteen"), config("another secret of it"));
-        let first = scrub(&one, "Ann@corp.example").1;
+        let (one, two) = ("a secret of sixteen", "another secret of it");
+        let first = scrub(one, "Ann@corp.example");
         assert!(first.starts_with("<EMAIL_") && first.len() == 20, "{first}");
-        assert_eq!(scrub(&one, "x b@c.example ann@corp.example").1.split(' ').nth(2), Some(first.as_str()));
-        assert_ne!(scrub(&two, "Ann@corp.example").1, first);
-        assert!(config("short").validate().is_err());
+        assert_eq!(scrub(one, "x b@c.example ann@corp.example").split(' ').nth(2), Some(first.as_str()));
+        assert_ne!(scrub(two, "Ann@corp.example"), first);
+        assert!(PiiStep::new(&config, Some(b"short")).is_err());
         assert!(PiiConfig { action: Action::Pseudonym, ..PiiConfig::default() }.validate().is_err());
     }
 
