@@ -37,7 +37,7 @@ pub fn reference() -> String {
 const HEAD: &str = "\
 # The job file
 
-<!-- Generated from the types' comments by `orchestrator schema --markdown`; CI fails where it is stale. -->
+<!-- Generated from the types' comments by `orchestrator reference`; CI fails where it is stale. -->
 
 A job file is YAML. Unknown keys are errors. Paths are relative to the job file; `~` and `${NAME:-default}` expand.
 Credentials never stand in it: they come from the environment.
