@@ -1,0 +1,150 @@
+//! `run` over every input format.
+
+use crate::support::corpus::{self, Page};
+use crate::support::{Output, Scene};
+
+const CLEAN: &str = "pipeline:\n  - read: {paths: [\"corpus/**\"]}\n  - clean: {}\n";
+
+/// Texts with their URLs, as a run left them.
+fn kept(output: &Output) -> Vec<(String, String)> {
+    let documents = output.documents("clean");
+    documents.into_iter().map(|document| (document.url.unwrap_or_default(), document.text)).collect()
+}
+
+fn expected(pages: &[Page]) -> Vec<(String, String)> {
+    pages.iter().map(|page| (page.url.clone(), page.text.clone())).collect()
+}
+
+#[test]
+fn jsonl_is_read_plain_and_compressed() {
+    let pages = corpus::pages(1, 60);
+    let plain = corpus::jsonl(&pages);
+    let forms = [
+        ("plain", "a.jsonl", plain.clone()),
+        ("gzip", "a.jsonl.gz", corpus::gzip(&plain)),
+        ("members", "a.jsonl.gz", corpus::gzip_members(&plain, 1_000)),
+        ("zstandard", "a.jsonl.zst", corpus::zstandard(&plain)),
+    ];
+    for (name, file, bytes) in forms {
+        let scene = Scene::new();
+        scene.write(&format!("corpus/{file}"), bytes);
+        scene.job(name, CLEAN);
+        let output = scene.complete(name, 2);
+        output.check();
+        assert_eq!(kept(&output), expected(&pages), "{name}");
+        let documents = output.documents("clean");
+        assert!(documents.iter().enumerate().all(|(place, document)| document.record == place as u64));
+        assert!(documents.iter().all(|document| document.source == file));
+    }
+}
+
+#[test]
+fn broken_lines_are_counted_with_their_offset() {
+    let scene = Scene::new();
+    let mut bytes = corpus::jsonl(&corpus::pages(2, 30));
+    let offset = bytes.len();
+    bytes.extend_from_slice(b"{\"text\": \"no end\n\n{\"no_text\": 1}\n\xff\xfe\n");
+    bytes.extend(corpus::jsonl(&corpus::pages(3, 30)));
+    scene.write("corpus/a.jsonl", bytes);
+    scene.job("broken", &format!("max_malformed: 10\n{CLEAN}"));
+    let output = scene.complete("broken", 2);
+    output.check();
+    let read = output.manifest("read");
+    assert_eq!((read.records_in, read.kept, read.dropped["malformed"]), (63, 60, 3));
+    let first = &output.dropped("read")[0];
+    assert_eq!((first.record, &*first.reason.rule), (30, "malformed"));
+    assert!(
+        first.reason.value.contains(&offset.to_string()),
+        "the value tells the offset: {}",
+        first.reason.value
+    );
+}
+
+#[test]
+fn too_many_broken_lines_fail_the_job() {
+    let scene = Scene::new();
+    scene.write("corpus/a.jsonl", "no JSON\n".repeat(50));
+    scene.job("broken", &format!("max_attempts: 1\n{CLEAN}"));
+    let ran = scene.run(&["run", "broken.yaml"]).ended(1);
+    assert!(ran.stdout.is_empty(), "nothing but results on standard output: {}", ran.stdout);
+    assert!(ran.stderr.contains("malformed"), "{}", ran.stderr);
+}
+
+#[test]
+fn files_of_text_markdown_and_html_are_one_document_each() {
+    let scene = Scene::new();
+    let pages = corpus::pages(4, 3);
+    scene.write("corpus/a.txt", &pages[0].text);
+    scene.write(
+        "corpus/b/c.md",
+        format!("# A title\n\n<!-- a comment -->\n\n[words](https://example.com) here\n"),
+    );
+    scene.write("corpus/d.html", corpus::html(&pages[2]));
+    scene.job("files", "pipeline:\n  - read: {paths: [\"corpus/**\"]}\n  - clean: {markdown: strip}\n");
+    let output = scene.complete("files", 2);
+    output.check();
+    let documents = output.documents("clean");
+    let sources: Vec<&str> = documents.iter().map(|document| document.source.as_str()).collect();
+    assert_eq!(sources, ["a.txt", "b/c.md", "d.html"], "ordered by source");
+    assert_eq!(documents[0].text, pages[0].text);
+    assert!(documents[1].text.contains("words here") && !documents[1].text.contains("comment"));
+    let first = pages[2].text.split("\n\n").next().expect("a paragraph");
+    assert!(documents[2].text.contains(first), "the main text is kept: {}", documents[2].text);
+    assert!(!documents[2].text.contains("imprint"), "the footer is not: {}", documents[2].text);
+}
+
+#[test]
+fn warc_responses_become_documents_and_other_records_are_dropped() {
+    let pages: Vec<Page> = corpus::pages(5, 40).into_iter().filter(|page| page.text.len() > 250).collect();
+    for gzipped in [false, true] {
+        let scene = Scene::new();
+        let file = if gzipped { "corpus/a.warc.gz" } else { "corpus/a.warc" };
+        scene.write(file, corpus::warc(&pages, gzipped));
+        scene.job("warc", &format!("target_bytes: 4 KiB\n{CLEAN}"));
+        let output = scene.complete("warc", 2);
+        output.check();
+        let read = output.manifest("read");
+        assert_eq!(read.dropped.get("not_a_document"), Some(&1), "the warcinfo record: {:?}", read.dropped);
+        assert_eq!(read.kept, pages.len() as u64);
+        for (document, page) in output.documents("clean").iter().zip(&pages) {
+            assert_eq!(document.url.as_deref(), Some(page.url.as_str()));
+            assert_eq!(document.date.as_deref(), Some("2024-01-02T03:04:05Z"));
+            let first = page.text.split("\n\n").next().expect("a paragraph");
+            assert!(document.text.contains(first), "{} in {}", first, document.text);
+        }
+    }
+}
+
+#[test]
+fn parquet_is_read_by_row_groups() {
+    let scene = Scene::new();
+    let pages = corpus::pages(6, 90);
+    scene.write("corpus/a.parquet", corpus::parquet(&pages));
+    scene.job("parquet", &format!("target_bytes: 4 KiB\n{CLEAN}"));
+    let output = scene.complete("parquet", 2);
+    output.check();
+    let documents = output.documents("clean");
+    let texts: Vec<&str> = documents.iter().map(|document| document.text.as_str()).collect();
+    assert_eq!(texts, pages.iter().map(|page| page.text.as_str()).collect::<Vec<_>>());
+    assert!(output.manifest("clean").files.len() > 1, "several tasks shared one file");
+}
+
+#[test]
+fn a_job_begins_with_an_earlier_runs_stage() {
+    let scene = Scene::new();
+    scene.write("corpus/a.jsonl", corpus::jsonl(&corpus::pages(7, 50)));
+    scene.job("first", CLEAN);
+    let first = scene.complete("first", 2);
+    scene.job(
+        "second",
+        "pipeline:\n  - read: {run: ./first, stage: clean}\n  - clean: {min_characters: 100}\n",
+    );
+    let second = scene.complete("second", 2);
+    second.check();
+    assert_eq!(second.manifest("read").records_in, first.manifest("clean").kept);
+    let ids: Vec<_> = first.documents("clean").iter().map(|document| document.id).collect();
+    assert!(second.documents("clean").iter().all(|document| ids.contains(&document.id)), "ids stay");
+    scene.job("third", "pipeline:\n  - read: {run: ./first, stage: read}\n  - clean: {}\n");
+    let ran = scene.run(&["run", "third.yaml"]).ended(2);
+    assert!(ran.stderr.contains("clean"), "the nearest stage that wrote documents is named: {}", ran.stderr);
+}

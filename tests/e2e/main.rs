@@ -1,0 +1,11 @@
+//! Whole commands over small corpora, as a user gives them.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod daemons;
+mod formats;
+mod refusals;
+mod reruns;
+mod verbs;
+mod workers;

@@ -1,0 +1,96 @@
+//! What is wrong is said, with the right exit code, and not on standard output.
+
+use crate::support::{Ran, Scene, corpus};
+
+#[track_caller]
+fn says(ran: &Ran, wanted: &[&str]) {
+    assert!(ran.stdout.is_empty(), "nothing but results on standard output: {}", ran.stdout);
+    for wanted in wanted {
+        assert!(ran.stderr.contains(wanted), "`{wanted}` in:\n{}", ran.stderr);
+    }
+    assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_wrong_key_is_named_with_its_place_and_the_right_one() {
+    let scene = Scene::new();
+    scene.write("a.jsonl", corpus::jsonl(&corpus::pages(1, 5)));
+    scene.job("wrong", "pipeline:\n  - read: {paths: [a.jsonl]}\n  - claen: {}\n");
+    for verb in ["run", "validate", "plan", "submit"] {
+        let ran = scene.run(&[verb, "wrong.yaml"]).ended(2);
+        says(&ran, &["wrong.yaml:5:", "claen", "clean"]);
+    }
+    assert!(!scene.path("wrong").exists(), "nothing was made");
+}
+
+#[test]
+fn wrong_arguments_end_with_two() {
+    let scene = Scene::new();
+    for arguments in
+        [&["run"][..], &["frobnicate"], &["run", "a.yaml", "--workers", "many"], &["run", "absent.yaml"]]
+    {
+        let ran = scene.run(arguments).ended(2);
+        assert!(ran.stdout.is_empty() && !ran.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn missing_inputs_are_named() {
+    let scene = Scene::new();
+    scene.job("none", "pipeline:\n  - read: {paths: [\"nowhere/*.jsonl\"]}\n  - clean: {}\n");
+    for verb in ["run", "validate"] {
+        says(&scene.run(&[verb, "none.yaml"]).ended(2), &["nowhere/*.jsonl"]);
+    }
+    scene.write("a.xyz", "what is this");
+    scene.job("unknown", "pipeline:\n  - read: {paths: [a.xyz]}\n  - clean: {}\n");
+    says(&scene.run(&["run", "unknown.yaml"]).ended(2), &["a.xyz", "format"]);
+    scene.write("a.txt", "text");
+    scene.job("model", "pipeline:\n  - read: {paths: [a.txt]}\n  - quality: {model: absent.bin}\n");
+    says(&scene.run(&["run", "model.yaml"]).ended(2), &["absent.bin", "model"]);
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_named() {
+    let scene = Scene::new();
+    scene.write("a.jsonl", corpus::jsonl(&corpus::pages(1, 5)));
+    // A file where a directory should be: not even the superuser, as whom containers test, can write below it.
+    scene.write("file", "in the way");
+    let job = "name: out\noutput: ./file/out\npipeline:\n  - read: {paths: [a.jsonl]}\n  - clean: {}\n";
+    scene.write("out.yaml", job);
+    says(&scene.run(&["run", "out.yaml"]).ended(1), &["file/out"]);
+}
+
+#[test]
+fn no_run_no_job_no_coordinator() {
+    let scene = Scene::new();
+    std::fs::create_dir(scene.path("empty")).expect("a directory");
+    for arguments in [
+        &["stats", "empty"][..],
+        &["inspect", "empty"],
+        &["query", "empty", "SELECT 1"],
+        &["stats", "absent"],
+    ] {
+        says(&scene.run(arguments).ended(2), &[arguments[1]]);
+    }
+    let ran = scene.run(&["jobs", "--coordinator", "http://127.0.0.1:9"]).ended(1);
+    says(&ran, &["http://127.0.0.1:9", "orchestrator coordinator"]);
+    let ran = scene.run(&["coordinator", "--listen", "0.0.0.0:0", "--state", "state"]);
+    assert_ne!(ran.code, Some(0), "beyond loopback a certificate is demanded");
+    says(&ran, &["insecure", "TLS"]);
+}
+
+#[test]
+fn no_secret_of_the_environment_reaches_what_a_run_leaves() {
+    let scene = Scene::new();
+    scene.write("a.jsonl", corpus::jsonl(&corpus::pages(1, 20)));
+    scene.job("secret", "pipeline:\n  - read: {paths: [a.jsonl]}\n  - clean: {}\n");
+    let secret = "hunter2-hunter2-hunter2";
+    let mut command = scene.command(&["run", "secret.yaml", "--log", "debug"]);
+    command.env("AWS_SECRET_ACCESS_KEY", secret).env("AWS_ACCESS_KEY_ID", "nobody");
+    let ran = Ran::of(&mut command).ended(0);
+    assert!(!ran.stderr.contains(secret));
+    let output = scene.output("secret");
+    for file in ["job.yaml", "report.html", "report.json", "stages/00-read/manifest.json"] {
+        assert!(!output.text(file).contains(secret), "{file}");
+    }
+}

@@ -1,0 +1,170 @@
+//! A whole job against a real S3 server (moto, started here): inputs, attempts and results are objects.
+
+#![expect(clippy::print_stdout, reason = "a skipped test says so")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod server;
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use server::Server;
+use support::corpus::{self, Dice};
+use support::daemons::Cluster;
+use support::{Process, Ran, Scene, eventually};
+
+const PATIENCE: Duration = Duration::from_secs(90);
+
+const STAGES: &str = "
+  - clean: {min_characters: 60}
+  - dedup: {}
+  - pii: {}
+  - tokenize: {train: {model: bpe, vocab_size: 400}}
+  - train:
+      model: {family: gpt, layers: 1, heads: 2, width: 16, context: 16}
+      steps: 6
+      global_batch: 4
+      micro_batch: 1
+      world_size: 2
+      validation: {every: 3, fraction: 0.05, sequences: 4}
+      checkpoint: {every: 2, keep_last: 2}
+  - export: {}
+";
+
+/// The same corpus on S3 and on local disk, and a job for each. The local one has run.
+fn scene(server: &Server) -> Scene {
+    let scene = Scene::new();
+    for (number, pages) in corpus::pages(61, 160).chunks(40).enumerate() {
+        let bytes = corpus::gzip(&corpus::jsonl(pages));
+        server.put(&format!("corpus/deep/{number}.jsonl.gz"), &bytes);
+        scene.write(&format!("corpus/deep/{number}.jsonl.gz"), bytes);
+    }
+    let job = |name: &str, output: &str, paths: &str| {
+        let head = format!("name: job\noutput: {output}\ntarget_bytes: 16 KiB\nmax_attempts: 20\n");
+        scene.write(
+            &format!("{name}.yaml"),
+            format!("{head}pipeline:\n  - read: {{paths: [\"{paths}\"]}}{STAGES}"),
+        );
+    };
+    job("local", "./local", "corpus/**/*.jsonl.gz");
+    job("remote", "s3://bucket/runs/remote", "s3://bucket/corpus/**/*.jsonl.gz");
+    scene.complete("local", 2).check();
+    scene
+}
+
+fn command(scene: &Scene, server: &Server) -> Command {
+    let mut command = scene.command(&["run", "remote.yaml", "--workers", "2", "--state", "state"]);
+    command.envs(server.variables());
+    command
+}
+
+/// Compares what lies on the server with the local run.
+#[track_caller]
+fn compare(scene: &Scene, server: &Server) {
+    for (key, _) in server.list("runs/remote/") {
+        let relative = key.strip_prefix("runs/").expect("what was asked for");
+        scene.write(&format!("fetched/{relative}"), server.get(&key));
+    }
+    let fetched = scene.output("fetched/remote");
+    assert_eq!(fetched.check().digests(), scene.output("local").digests());
+    assert_eq!(fetched.losses(), scene.output("local").losses());
+}
+
+#[test]
+fn a_job_from_s3_to_s3_leaves_the_bytes_of_a_local_one() {
+    let Some(server) = Server::start() else { return };
+    let scene = scene(&server);
+    let ran = Ran::of(&mut command(&scene, &server)).ended(0);
+    assert!(ran.stderr.is_empty(), "{}", ran.stderr);
+    assert!(ran.stdout.contains("s3://bucket/runs/remote"), "{}", ran.stdout);
+    compare(&scene, &server);
+    for file in ["job.yaml", "report.html", "report.json", "stages/00-read/manifest.json"] {
+        let bytes = server.get(&format!("runs/remote/{file}"));
+        assert!(!String::from_utf8_lossy(&bytes).contains(server::SECRET), "{file} tells the secret");
+    }
+    let again = Ran::of(&mut command(&scene, &server)).ended(0);
+    assert!(again.stderr.contains("finished"), "{}", again.stderr);
+}
+
+#[test]
+fn attempts_are_uploaded_in_parts() {
+    let Some(server) = Server::start() else { return };
+    let scene = Scene::new();
+    // Random digits hardly compress: the part is larger than one part of an upload (16 MiB).
+    let mut dice = Dice::new(1);
+    let mut text = String::with_capacity(42 << 20);
+    for _ in 0..40 {
+        text.push_str("{\"text\": \"");
+        for _ in 0..(1 << 20) / 16 {
+            text.push_str(&format!("{:016x}", dice.next()));
+        }
+        text.push_str("\"}\n");
+    }
+    scene.write("corpus/a.jsonl", text);
+    scene.write(
+        "remote.yaml",
+        "name: remote\noutput: s3://bucket/runs/remote\npipeline:\n  - read: {paths: [corpus/a.jsonl], keep: true}\n",
+    );
+    Ran::of(&mut command(&scene, &server)).ended(0);
+    let uploads = server.requests().into_iter().filter(|request| request.contains("partNumber=2")).count();
+    assert!(uploads > 0, "a second part was uploaded");
+    let parts = server.list("runs/remote/stages/00-read/part-");
+    assert!(parts.iter().any(|(_, bytes)| *bytes > 16 << 20), "{parts:?}");
+}
+
+#[test]
+fn killed_runs_on_s3_go_on() {
+    let Some(server) = Server::start() else { return };
+    let scene = scene(&server);
+    let seed = std::env::var("ORCHESTRATOR_CHAOS_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(7);
+    println!("seed {seed}");
+    let mut dice = Dice::new(seed);
+    for life in 0..4 {
+        let mut process =
+            Process::start(command(&scene, &server).stdout(Stdio::null()).stderr(Stdio::null()));
+        std::thread::sleep(Duration::from_millis(dice.between(300, 1_200 + 600 * life)));
+        process.kill();
+    }
+    Ran::of(&mut command(&scene, &server)).ended(0);
+    compare(&scene, &server);
+}
+
+#[test]
+fn killed_daemons_on_s3_go_on() {
+    let Some(server) = Server::start() else { return };
+    let scene = scene(&server);
+    let mut dice = Dice::new(9);
+    let mut cluster = Cluster::start(&scene, 1_500, &server.variables());
+    cluster.start_worker("one");
+    cluster.start_worker("two");
+    let job = cluster.client(&["submit", "remote.yaml"]).ended(0).stdout.trim().to_owned();
+    for kill in 0..4 {
+        std::thread::sleep(Duration::from_millis(dice.between(100, 1_500)));
+        if kill % 2 == 0 {
+            cluster.kill_worker("one");
+            cluster.start_worker("one");
+        } else {
+            cluster.kill_coordinator();
+            cluster.start_coordinator();
+        }
+    }
+    assert_eq!(cluster.reaches(&job, &["succeeded", "failed"], PATIENCE), "succeeded");
+    compare(&scene, &server);
+}
+
+#[test]
+fn a_server_that_is_away_for_a_while_is_waited_for() {
+    let Some(mut server) = Server::start() else { return };
+    let scene = Scene::new();
+    scene.write("corpus/a.jsonl", corpus::jsonl(&corpus::pages(62, 40)));
+    let stages = "pipeline:\n  - read: {paths: [\"corpus/*\"]}\n  - clean: {}\n";
+    scene.write("remote.yaml", format!("name: remote\noutput: s3://bucket/runs/remote\n{stages}"));
+    server.stop();
+    let mut process = Process::start(command(&scene, &server).stdout(Stdio::null()).stderr(Stdio::null()));
+    std::thread::sleep(Duration::from_millis(500));
+    server.start_again();
+    eventually("the job ends", PATIENCE, || process.ended().map(|code| assert_eq!(code, 0)));
+    assert!(!server.list("runs/remote/stages/01-clean/").is_empty());
+}
