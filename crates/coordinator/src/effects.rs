@@ -121,6 +121,8 @@ impl Effects {
                         publish::insist(&store, move |store| manifest.write(store, &path)).await?;
                     }
                 }
+                let (wanted, complete) = manifests::places(&planned, phase, &outcomes);
+                publish::sweep(&store, wanted, complete).await?;
                 Ok(Event::PhasePublished { job: id, phase })
             }
             Command::PublishCheckpoint { phase, step, path, attempt_path, manifest, .. } => {

@@ -1,5 +1,7 @@
 //! Composes the manifests of the stages that a phase completes, from committed outcomes alone: no row is read again.
 
+use std::collections::BTreeSet;
+
 use orchestrator_core::{Digest, FileKind, FileRecord, RowDigest, RowHasher, StageTally, TaskOutcome};
 use orchestrator_storage::manifest::{FileEntry, InputEntry, SCHEMA_VERSION, StageManifest};
 use orchestrator_storage::{Error, RelativePath};
@@ -62,10 +64,31 @@ fn entry(file: &FileRecord) -> Result<FileEntry, Error> {
     Ok(FileEntry { path, rows: file.rows, bytes: file.bytes, xxh3: file.xxh3 })
 }
 
-/// A stage without books (training, export) is known by its files.
+/// All files that the phases up to `phase` left, manifests among them, and the directories that nothing more comes to.
+pub(crate) fn places(
+    job: &PlannedJob,
+    phase: u32,
+    outcomes: &[Vec<TaskOutcome>],
+) -> (BTreeSet<String>, BTreeSet<String>) {
+    let mut wanted: BTreeSet<String> =
+        outcomes.iter().flatten().flat_map(|outcome| &outcome.files).map(|file| file.path.clone()).collect();
+    let mut complete = BTreeSet::new();
+    for stage in &job.stages {
+        for manifest in &stage.manifests {
+            wanted.insert(manifest.clone());
+            let Some((directory, _)) = manifest.rsplit_once('/') else { continue };
+            if stage.phase == phase {
+                complete.insert(directory.to_owned());
+            }
+        }
+    }
+    (wanted, complete)
+}
+
+/// A stage without books (training, export) is known by its files; metrics tell of times, which no digest covers.
 fn digest_of_files(files: &[&FileRecord]) -> Digest {
     let mut hasher = RowHasher::default();
-    for file in files {
+    for file in files.iter().filter(|file| file.path != "metrics.jsonl") {
         hasher.text(&file.path).bytes(&file.xxh3.0.to_le_bytes());
     }
     Digest(hasher.finish())

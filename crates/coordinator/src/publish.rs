@@ -5,6 +5,7 @@
 //!                                            └──────────── final name ─────────┘
 //! ```
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::stream::{StreamExt, TryStreamExt};
@@ -82,6 +83,26 @@ async fn move_all(store: &Store, moves: Vec<(RelativePath, RelativePath, u64)>) 
         async move { insist(&store, move |store| store.publish(&from, &to, bytes)).await }
     });
     futures::stream::iter(moves).buffer_unordered(FILES_AT_ONCE).try_collect::<()>().await
+}
+
+/// Removes from directories that are complete what an earlier job left there: it was reused in part, and cut its parts
+/// otherwise.
+pub(crate) async fn sweep(
+    store: &Store,
+    wanted: BTreeSet<String>,
+    complete: BTreeSet<String>,
+) -> Result<(), Error> {
+    insist(store, move |store| {
+        for directory in &complete {
+            for entry in store.list(&RelativePath::new(directory.as_str())?)? {
+                if !wanted.contains(entry.path.as_str()) {
+                    store.delete(&entry.path)?;
+                }
+            }
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// What publication needs to know of a checkpoint's manifest; the rest belongs to the trainer.

@@ -102,6 +102,13 @@ fn operations() {
         .read_to_end(&mut middle)
         .expect("read");
     assert_eq!(middle, large[5_000_000..14_000_001]);
+    let mut reader = Store::open("s3://bucket/runs/one")
+        .expect("a store that is dropped at once")
+        .open_reader(&path("attempts/7/part"), None)
+        .expect("reader");
+    let mut outlived = Vec::new();
+    reader.read_to_end(&mut outlived).expect("a reader outlives its store");
+    assert!(outlived == large);
     let mut spooled = Vec::new();
     store.open_seekable(&path("attempts/7/part")).expect("open").read_to_end(&mut spooled).expect("read");
     assert_eq!(Digest::of(&spooled), written.xxh3);

@@ -99,7 +99,10 @@ impl Jobs for JobsService {
             }
             Ok(_) => Err(misfit()),
             Err(AskError::Refused(refusal @ Refusal::OutputTaken(_))) => {
-                let text = format!("{refusal}:\n{}", differences.join("\n"));
+                let text = format!(
+                    "{refusal}:\n{}\nname another output, or keep the phases that are equal with --reuse",
+                    differences.join("\n")
+                );
                 Err(status(ErrorCode::Conflict, text))
             }
             Err(error) => Err(error.into()),

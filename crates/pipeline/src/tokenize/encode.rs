@@ -1,6 +1,6 @@
 //! Encodes parts into a train shard and a validation shard.
 
-use orchestrator_core::{Document, FileKind, TaskOutcome};
+use orchestrator_core::{Document, FileKind, RowHasher, StageTally, TaskOutcome};
 use orchestrator_job::PartRef;
 use orchestrator_storage::documents::{DocumentReader, Projection};
 use orchestrator_storage::tokens::{ShardFiles, ShardWriter, TokenType};
@@ -41,21 +41,41 @@ pub(crate) fn run(
         HeldOut::None | HeldOut::Documents { .. } => None,
     };
     let mut seen = 0;
+    let mut tally = StageTally { stage, ..StageTally::default() };
     for_each(context, parts, |document| {
         encode(&mut encoder, &tokenizer, document, &mut tokens)?;
-        match split {
-            // The document that the bound falls into is cut there: its beginning trains, its end validates.
-            Some(bound) => {
-                let here = bound.saturating_sub(seen).min(tokens.len() as u64) as usize;
-                shards.push(document, &tokens[..here], false)?;
-                shards.push(document, &tokens[here..], true)?;
-            }
-            None => shards.push(document, &tokens, held_out.holds(document.id))?,
-        }
+        // The document that the bound falls into is cut there: its beginning trains, its end validates.
+        let trains = match split {
+            Some(bound) => bound.saturating_sub(seen).min(tokens.len() as u64) as usize,
+            None if held_out.holds(document.id) => 0,
+            None => tokens.len(),
+        };
+        let (train, validation) = tokens.split_at(trains);
+        shards.push(document, train, false)?;
+        shards.push(document, validation, true)?;
+        enter(&mut tally, document, train, validation);
         seen += tokens.len() as u64;
         Ok(())
     })?;
-    shards.finish(context, stage)
+    shards.finish(context, tally)
+}
+
+/// Enters a document into the books: every one is kept, and its row is its id and its tokens.
+fn enter(tally: &mut StageTally, document: &Document, train: &[u32], validation: &[u32]) {
+    let bytes = document.text.len() as u64;
+    tally.records_in += 1;
+    tally.kept += 1;
+    tally.bytes_in += bytes;
+    tally.bytes_kept += bytes;
+    let mut row = RowHasher::default();
+    row.number((document.id.0 >> 64) as u64).number(document.id.0 as u64);
+    for tokens in [train, validation] {
+        row.number(tokens.len() as u64);
+        for &token in tokens {
+            row.number(u64::from(token));
+        }
+    }
+    tally.kept_digest.push(row.finish());
 }
 
 fn read_held_out(output: &Store, prepared: &[PartRef]) -> Result<HeldOut, TaskError> {
@@ -156,7 +176,7 @@ impl Shards {
         }
     }
 
-    fn finish(self, context: &TaskContext, stage: u32) -> Result<TaskOutcome, TaskError> {
+    fn finish(self, context: &TaskContext, tally: StageTally) -> Result<TaskOutcome, TaskError> {
         let mut files = AttemptFiles::new(context);
         let mut tokens = [0; 2];
         let shards = [Some(self.train), self.validation];
@@ -169,11 +189,11 @@ impl Shards {
                 let path = path.as_str().strip_prefix(&prefix).unwrap_or(path.as_str()).to_owned();
                 // `.bin` comes first and counts tokens; `.idx` and `.docs.parquet` count documents.
                 let rows = if file == 0 { count } else { sequences };
-                files.record(stage, FileKind::Product, path, rows, written);
+                files.record(tally.stage, FileKind::Product, path, rows, written);
             }
         }
         let detail = json!({ "train": { "documents": self.documents[0], "tokens": tokens[0] },
             "validation": { "documents": self.documents[1], "tokens": tokens[1] } });
-        Ok(TaskOutcome { files: files.into_records(), detail, ..TaskOutcome::default() })
+        Ok(TaskOutcome { files: files.into_records(), tallies: vec![tally], detail })
     }
 }

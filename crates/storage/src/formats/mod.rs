@@ -87,7 +87,9 @@ pub fn detect(path: &str) -> Option<(Format, Compression)> {
 
 /// Tells the compression of a file by its name, and gives the name without that ending.
 pub fn detect_compression(path: &str) -> (&str, Compression) {
-    for (ending, compression) in [(".gz", Compression::Gzip), (".zst", Compression::Zstd)] {
+    for (ending, compression) in
+        [(".gz", Compression::Gzip), (".zst", Compression::Zstd), (".zstd", Compression::Zstd)]
+    {
         if let Some(at) = path.len().checked_sub(ending.len())
             && path.is_char_boundary(at)
             && path[at..].eq_ignore_ascii_case(ending)

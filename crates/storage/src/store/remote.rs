@@ -26,11 +26,16 @@ const READ_AHEAD: usize = 2;
 pub(super) struct RemoteStore {
     store: Arc<dyn ObjectStore>,
     prefix: Path,
+    background: Arc<Background>,
+}
+
+/// The runtime of a store and of the readers that outlive it.
+struct Background {
     /// Taken only by `drop`.
     runtime: Option<Runtime>,
 }
 
-impl Drop for RemoteStore {
+impl Drop for Background {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background(); // a plain drop blocks, and panics inside another runtime
@@ -87,11 +92,11 @@ impl RemoteStore {
             .enable_all()
             .build()
             .map_err(|error| Error::io(crate::error::redact(url), error))?;
-        Ok(Self { store, prefix, runtime: Some(runtime) })
+        Ok(Self { store, prefix, background: Arc::new(Background { runtime: Some(runtime) }) })
     }
 
     fn runtime(&self) -> &Runtime {
-        self.runtime.as_ref().expect("the runtime lives until the store is dropped")
+        self.background.runtime.as_ref().expect("the runtime lives until it is dropped")
     }
 
     /// Runs a future on the store's runtime and waits for it on this thread, wherever that is.
@@ -176,6 +181,7 @@ impl RemoteStore {
             left: end.saturating_sub(start),
             receiver,
             chunk: Bytes::new(),
+            _background: Arc::clone(&self.background),
         }))
     }
 
@@ -249,6 +255,8 @@ struct RemoteReader {
     left: u64,
     receiver: tokio::sync::mpsc::Receiver<Result<Bytes, object_store::Error>>,
     chunk: Bytes,
+    /// The download goes on when the store is dropped.
+    _background: Arc<Background>,
 }
 
 impl Read for RemoteReader {
