@@ -84,7 +84,7 @@ pub trait Observer {
         manifest: Option<&crate::checkpoint::Manifest>,
     ) -> Result<(), TrainError>;
 
-    /// Whether to stop after this step, with a checkpoint. Rank 0 is asked, and its word holds for all.
+    /// Whether to stop after this step, with a checkpoint. Every rank is asked; one that says so stops all.
     fn should_stop(&mut self) -> bool {
         false
     }

@@ -264,13 +264,13 @@ impl Trainer {
         Ok(Gradient { share, losses })
     }
 
-    /// Global norm of the mean gradient. Rank 0's word on stopping travels along.
+    /// Global norm of the mean gradient. Each rank's word on stopping travels along; one that must leave takes all.
     fn gradient_norm(
         &mut self,
         share: &[f32],
         observer: &mut dyn Observer,
     ) -> Result<(f64, bool), TrainError> {
-        let asked = self.collective.rank() == 0 && observer.should_stop();
+        let asked = observer.should_stop();
         let mut own = vec![f64::from(u8::from(asked))];
         own.extend(sums_of_squares(share));
         self.operations += 1;

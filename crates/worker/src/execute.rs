@@ -60,6 +60,7 @@ pub(crate) async fn attempt(shared: Arc<Shared>, assignment: Assignment) {
             progress: Arc::clone(&progress),
             rank: Arc::new(Mutex::new(None)),
             stopped: Arc::new(Notify::new()),
+            leaving: Arc::new(Notify::new()),
         },
     );
     let work = {

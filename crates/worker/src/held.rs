@@ -18,6 +18,8 @@ pub(crate) struct HeldAttempt {
     pub(crate) rank: Arc<Mutex<Option<RankProgress>>>,
     /// Wakes whoever must stop the attempt at once (a rank's process does not look at `progress`).
     pub(crate) stopped: Arc<Notify>,
+    /// Asks a rank to leave after its step, with a checkpoint.
+    pub(crate) leaving: Arc<Notify>,
 }
 
 /// All held attempts, and a bell that rings when one leaves.
@@ -67,6 +69,13 @@ impl Held {
 
     pub(crate) fn stop_all(&self) {
         self.stop(&self.ids());
+    }
+
+    /// Asks every rank to leave; tasks are left to end.
+    pub(crate) fn leave(&self) {
+        for held in self.lock().values() {
+            held.leaving.notify_one();
+        }
     }
 
     pub(crate) fn report(&self) -> Vec<AttemptProgress> {

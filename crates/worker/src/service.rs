@@ -17,8 +17,9 @@ use orchestrator_proto::is_unknown_session;
 use orchestrator_proto::v1::{
     Assignment, Capacity, HeartbeatRequest, LeaseRequest, RegisterReply, RegisterRequest,
 };
-use tokio::sync::{Notify, RwLock};
+use tokio::sync::RwLock;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::client::{Client, ConnectError, client};
@@ -28,7 +29,7 @@ use crate::options::WorkerOptions;
 use crate::{execute, rank};
 
 /// How long one `Lease` call waits for work.
-const LEASE_WAIT: Duration = Duration::from_secs(10);
+const LEASE_WAIT: Duration = Duration::from_secs(5);
 /// Pause between attempts to reach a coordinator that does not answer.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
@@ -40,8 +41,8 @@ pub(crate) struct Shared {
     pub(crate) jobs: JobCache,
     session: RwLock<Session>,
     draining: AtomicBool,
-    /// Rings when draining starts, so that a long poll ends.
-    drain_bell: Notify,
+    /// Ends calls for more tasks that wait: nobody will work on what they bring.
+    abandon: CancellationToken,
 }
 
 #[derive(Clone, Default)]
@@ -67,7 +68,6 @@ impl Shared {
 
     fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
-        self.drain_bell.notify_waiters();
         self.held.freed.notify_waiters();
     }
 }
@@ -91,7 +91,7 @@ impl Worker {
             held: Held::default(),
             session: RwLock::default(),
             draining: AtomicBool::new(false),
-            drain_bell: Notify::new(),
+            abandon: CancellationToken::new(),
         });
         let service = tokio::spawn(run(Arc::clone(&shared)));
         Ok(Handle { shared, service })
@@ -99,46 +99,62 @@ impl Worker {
 }
 
 impl Handle {
-    /// Takes no more tasks, finishes the held ones, and returns. Ranks are told to stop after a checkpoint.
+    /// Takes no more tasks, finishes the held ones, and returns. Ranks leave after a step, with a checkpoint.
     pub async fn drain(self) {
         self.shared.drain();
+        self.shared.held.leave();
         let _ = self.service.await;
     }
 
-    /// Gives every held attempt back and returns.
+    /// Gives every held attempt back and returns; a call for more tasks that is on its way is dropped.
     pub async fn stop(self) {
         self.shared.drain();
+        self.shared.abandon.cancel();
         self.shared.held.stop_all();
         let _ = self.service.await;
     }
 }
 
+/// What a lease loop asks for. Tasks and seats are asked for apart: a call that waits is never cut off because a slot
+/// was freed, or an assignment on its way back would be lost until its lease ran out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Tasks,
+    Seats,
+}
+
 async fn run(shared: Arc<Shared>) {
     register(&shared).await;
     let heartbeats = tokio::spawn(heartbeats(Arc::clone(&shared)));
+    tokio::join!(leases(&shared, Wanted::Tasks), leases(&shared, Wanted::Seats));
+    heartbeats.abort();
+}
+
+/// Asks for work while there is room for some, and sees what it got to its end.
+async fn leases(shared: &Arc<Shared>, wanted: Wanted) {
     let mut attempts = JoinSet::new();
     while !shared.is_draining() {
         while attempts.try_join_next().is_some() {}
         let freed = shared.held.freed.notified();
         let (tasks, ranks) = shared.held.taken();
-        let free_slots = shared.options.slots.saturating_sub(tasks);
-        let free_gang_slots = shared.options.gang_slots.saturating_sub(ranks);
-        if free_slots == 0 && free_gang_slots == 0 {
+        let (free_slots, free_gang_slots) = match wanted {
+            Wanted::Tasks => (shared.options.slots.saturating_sub(tasks), 0),
+            Wanted::Seats => (0, shared.options.gang_slots.saturating_sub(ranks)),
+        };
+        if free_slots + free_gang_slots == 0 {
+            // Draining rings the same bell.
             freed.await;
             continue;
         }
         let leased = tokio::select! {
-            leased = lease(&shared, free_slots, free_gang_slots) => leased,
-            // A slot was freed meanwhile: ask again for all that is free now.
-            () = freed => continue,
-            () = shared.drain_bell.notified() => break,
+            leased = lease(shared, free_slots, free_gang_slots) => leased,
+            () = shared.abandon.cancelled() => break,
         };
         for assignment in leased {
-            spawn(&shared, &mut attempts, assignment);
+            spawn(shared, &mut attempts, assignment);
         }
     }
     while attempts.join_next().await.is_some() {}
-    heartbeats.abort();
 }
 
 fn spawn(shared: &Arc<Shared>, attempts: &mut JoinSet<()>, assignment: Assignment) {

@@ -59,25 +59,31 @@ impl RemoteStore {
         let failed = |error: object_store::Error| invalid(error.to_string());
         let store: Arc<dyn ObjectStore> = match parsed.scheme() {
             "s3" | "s3a" => Arc::new(
-                AmazonS3Builder::from_env()
-                    .with_url(url)
-                    .with_skip_signature(options.anonymous)
-                    .build()
-                    .map_err(failed)?,
+                anonymous(
+                    AmazonS3Builder::from_env().with_url(url),
+                    options,
+                    AmazonS3Builder::with_skip_signature,
+                )
+                .build()
+                .map_err(failed)?,
             ),
             "gs" => Arc::new(
-                GoogleCloudStorageBuilder::from_env()
-                    .with_url(url)
-                    .with_skip_signature(options.anonymous)
-                    .build()
-                    .map_err(failed)?,
+                anonymous(
+                    GoogleCloudStorageBuilder::from_env().with_url(url),
+                    options,
+                    GoogleCloudStorageBuilder::with_skip_signature,
+                )
+                .build()
+                .map_err(failed)?,
             ),
             "az" | "azure" | "abfs" | "abfss" | "adl" => Arc::new(
-                MicrosoftAzureBuilder::from_env()
-                    .with_url(url)
-                    .with_skip_signature(options.anonymous)
-                    .build()
-                    .map_err(failed)?,
+                anonymous(
+                    MicrosoftAzureBuilder::from_env().with_url(url),
+                    options,
+                    MicrosoftAzureBuilder::with_skip_signature,
+                )
+                .build()
+                .map_err(failed)?,
             ),
             "https" | "http" => {
                 let base = &parsed[..url::Position::BeforePath];
@@ -274,4 +280,9 @@ impl Read for RemoteReader {
         self.left = self.left.saturating_sub(count as u64);
         Ok(count)
     }
+}
+
+/// Leaves signatures out where the caller wants that; otherwise the environment decides, as with the cloud's own tools.
+fn anonymous<B>(builder: B, options: OpenOptions, skip_signature: impl FnOnce(B, bool) -> B) -> B {
+    if options.anonymous { skip_signature(builder, true) } else { builder }
 }

@@ -59,7 +59,19 @@ pub struct TcpCollective {
 
 struct Peer {
     reader: TcpStream,
-    writer: SyncSender<Vec<u8>>,
+    /// None once the peer is let go.
+    writer: Option<SyncSender<Vec<u8>>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Drop for Peer {
+    /// Lets the writer send what was handed to it: a rank that is done first must not take its last message along.
+    fn drop(&mut self) {
+        self.writer = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 impl TcpCollective {
@@ -160,7 +172,7 @@ fn start(stream: TcpStream) -> std::io::Result<Peer> {
     stream.set_nodelay(true)?;
     let mut sink = stream.try_clone()?;
     let (writer, messages): (_, Receiver<Vec<u8>>) = sync_channel(IN_FLIGHT);
-    thread::Builder::new().name("collective-writer".to_owned()).spawn(move || {
+    let thread = thread::Builder::new().name("collective-writer".to_owned()).spawn(move || {
         for message in messages {
             if sink.write_all(&message).is_err() {
                 // The reader sees the same loss and reports it.
@@ -169,7 +181,7 @@ fn start(stream: TcpStream) -> std::io::Result<Peer> {
         }
         let _ = sink.shutdown(std::net::Shutdown::Write);
     })?;
-    Ok(Peer { reader: stream, writer })
+    Ok(Peer { reader: stream, writer: Some(writer), thread: Some(thread) })
 }
 
 impl Collective for TcpCollective {
@@ -192,7 +204,10 @@ impl Collective for TcpCollective {
             header.extend_from_slice(&self.operation.to_le_bytes());
             header.extend_from_slice(&(payload.len() as u64).to_le_bytes());
             for message in [header, payload] {
-                peer.writer.send(message).map_err(|_| lost(rank)("its connection is closed"))?;
+                let sent = peer.writer.as_ref().map(|writer| writer.send(message));
+                if !matches!(sent, Some(Ok(()))) {
+                    return Err(lost(rank)("its connection is closed"));
+                }
             }
         }
         for (rank, peer) in self.peers.iter_mut().enumerate() {

@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 use orchestrator_core::{FileKind, FileRecord, TaskOutcome};
 use orchestrator_job::Stage;
+use orchestrator_job::spec::Device as WantedDevice;
+use orchestrator_model::Device;
+use orchestrator_model::engine::cuda_is_present;
 use orchestrator_pipeline::JobContext;
 use orchestrator_pipeline::training::{
     ShardTokens, StagedCheckpoint, StoredCheckpoint, expire, shard_names, tokenizer, train_options,
@@ -142,6 +145,7 @@ fn train(
     let Some(Stage::Train(config)) = context.job.pipeline.get(start.stage as usize) else {
         return Err(RankFailure::error(format!("stage {} of the job is no train stage", start.stage)));
     };
+    let device = device(config.device, start)?;
     let end_of_text = context.job.tokenize().map_or("<|endoftext|>", |(_, config)| &*config.end_of_text);
     let options = train_options(&context.job, config, tokenizer(&output, end_of_text)?.vocab_size());
     let validation = ShardTokens::open(&output, "validation")?;
@@ -154,8 +158,7 @@ fn train(
     let resume = (!start.resume_from.is_empty())
         .then(|| StoredCheckpoint::new(output.clone(), start.resume_from.clone()));
     let resume = resume.as_ref().map(|source| source as &dyn orchestrator_train::CheckpointSource);
-    let mut trainer =
-        Trainer::new(&options, data, Box::new(collective), orchestrator_model::Device::Cpu, resume)?;
+    let mut trainer = Trainer::new(&options, data, Box::new(collective), device, resume)?;
     observer.resume(trainer.step())?;
     let begun = Instant::now();
     match trainer.run(&mut observer, &mut || begun.elapsed())? {
@@ -163,6 +166,22 @@ fn train(
         Outcome::Stopped(step) => Err(RankFailure {
             kind: FailedKind::Released,
             error: format!("the rank left after step {step}, with a checkpoint"),
+        }),
+    }
+}
+
+/// What this rank computes on. `auto` takes the CPU where there is no GPU; `cuda` does not.
+fn device(wanted: WantedDevice, start: &Start) -> Result<Device, RankFailure> {
+    let present = start.gpus > 0 && cuda_is_present();
+    match wanted {
+        WantedDevice::Cpu => Ok(Device::Cpu),
+        WantedDevice::Auto if !present => Ok(Device::Cpu),
+        WantedDevice::Auto | WantedDevice::Cuda if present => Ok(Device::Cuda((start.rank % start.gpus) as usize)),
+        WantedDevice::Auto | WantedDevice::Cuda => Err(RankFailure {
+            kind: FailedKind::Permanent,
+            error: "`device: cuda` needs a build with the feature `cuda`, an NVIDIA driver and `--gpus` on the worker; \
+                    `auto` goes on with the CPU"
+                .to_owned(),
         }),
     }
 }

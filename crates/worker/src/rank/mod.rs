@@ -52,6 +52,8 @@ pub(crate) struct Start {
     /// Address on which the rank listens for its peers, without the port.
     pub(crate) host: String,
     pub(crate) scratch: String,
+    /// GPUs of this host.
+    pub(crate) gpus: u32,
 }
 
 /// From a rank to its worker.

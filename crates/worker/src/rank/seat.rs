@@ -28,6 +28,7 @@ const JOIN_WAIT: Duration = Duration::from_secs(10);
 pub(crate) async fn take(shared: Arc<Shared>, assignment: Assignment) {
     let id = AttemptId(assignment.attempt);
     let stopped = Arc::new(Notify::new());
+    let leaving = Arc::new(Notify::new());
     let progress = Arc::new(Progress::default());
     let rank = Arc::new(Mutex::new(None));
     shared.held.insert(
@@ -38,9 +39,10 @@ pub(crate) async fn take(shared: Arc<Shared>, assignment: Assignment) {
             progress,
             rank: Arc::clone(&rank),
             stopped: Arc::clone(&stopped),
+            leaving: Arc::clone(&leaving),
         },
     );
-    match run(&shared, &assignment, &rank, &stopped).await {
+    match run(&shared, &assignment, &rank, &stopped, &leaving).await {
         Ok(outcome) => commit(&shared, &assignment, &outcome).await,
         Err(failure) => give_back(&shared, &assignment, failure).await,
     }
@@ -57,6 +59,7 @@ async fn run(
     assignment: &Assignment,
     progress: &Mutex<Option<RankProgress>>,
     stopped: &Notify,
+    leaving: &Notify,
 ) -> Result<orchestrator_core::TaskOutcome, Failure> {
     let seat = assignment.seat.clone().unwrap_or_default();
     let spec: TaskSpec = serde_json::from_str(&assignment.spec).map_err(|error| {
@@ -71,6 +74,10 @@ async fn run(
         let message = tokio::select! {
             message = process.receive() => message?,
             () = stopped.notified() => return Err(process.stop().await),
+            () = leaving.notified() => {
+                process.send(&ToRank::Stop).await?;
+                continue;
+            }
         };
         match message {
             FromRank::Listening { port, nccl_id } => {
@@ -112,6 +119,7 @@ fn start(shared: &Shared, assignment: &Assignment, seat: &GangSeat, stage: u32) 
         resume_from: seat.resume_from.clone(),
         host: shared.options.host.clone(),
         scratch: shared.options.scratch.to_string_lossy().into_owned(),
+        gpus: shared.options.gpus,
     }
 }
 
