@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::support::{Process, daemons, eventually, python_tool};
+use crate::support::{Process, daemons, eventually, python_tool, signal};
 
 /// What must stand nowhere.
 pub(crate) const SECRET: &str = "secret-of-the-tests-0123456789";
@@ -16,36 +16,35 @@ pub(crate) const SECRET: &str = "secret-of-the-tests-0123456789";
 pub(crate) struct Server {
     port: u16,
     log: tempfile::NamedTempFile,
-    process: Option<Process>,
+    process: Process,
 }
 
 impl Server {
     /// Starts a server; none where moto is not installed, and the test says so.
     pub(crate) fn start() -> Option<Self> {
-        if python_tool("moto_server").is_none() {
+        let Some(program) = python_tool("moto_server") else {
             println!("skipped: no moto_server; `.ci/tools` installs it");
             return None;
-        }
-        let log = tempfile::NamedTempFile::new().expect("a log file");
-        let mut server = Self { port: daemons::free_port(), log, process: None };
-        server.start_again();
+        };
+        let (port, log) = (daemons::free_port(), tempfile::NamedTempFile::new().expect("a log file"));
+        let messages: File = log.reopen().expect("the log file");
+        let mut command = Command::new(program);
+        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(messages);
+        let server = Self { port, log, process: Process::start(&mut command) };
+        eventually("the S3 server answers", Duration::from_secs(60), || {
+            server.request("PUT", "/bucket", b"").ok()
+        });
         Some(server)
     }
 
-    /// Starts it on the same port, empty.
-    pub(crate) fn start_again(&mut self) {
-        let program = python_tool("moto_server").expect("it was there");
-        let log: File = self.log.reopen().expect("the log file");
-        let mut command = Command::new(program);
-        command.args(["-H", "127.0.0.1", "-p", &self.port.to_string()]).stdout(Stdio::null()).stderr(log);
-        self.process = Some(Process::start(&mut command));
-        eventually("the S3 server answers", Duration::from_secs(60), || {
-            self.request("PUT", "/bucket", b"").ok()
-        });
+    /// Stops answering, as a server that hangs.
+    pub(crate) fn hang(&self) {
+        signal("STOP", self.process.id());
     }
 
-    pub(crate) fn stop(&mut self) {
-        self.process = None;
+    /// Answers again, what was asked meanwhile too.
+    pub(crate) fn go_on(&self) {
+        signal("CONT", self.process.id());
     }
 
     /// The environment of a client, as the AWS tools read it.
@@ -63,10 +62,11 @@ impl Server {
 
     fn request(&self, method: &str, target: &str, body: &[u8]) -> std::io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
-        // HTTP/1.0: the answer comes whole and ends with the connection.
+        // HTTP/1.0: the answer comes whole and ends with the connection. Moto wants a name, and checks no signature.
         write!(
             stream,
-            "{method} {target} HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\n\r\n",
+            "{method} {target} HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\nAuthorization: AWS4-HMAC-SHA256 \
+             Credential=tests/20240101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0\r\n\r\n",
             body.len()
         )?;
         stream.write_all(body)?;

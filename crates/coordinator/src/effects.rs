@@ -169,7 +169,10 @@ impl Effects {
             }
             Ok::<_, orchestrator_storage::Error>(())
         };
-        if let Err(error) = removed.await {
+        // A coordinator that stops lets go of its stores: the next one tidies.
+        if let Err(error) = removed.await
+            && !*self.stopped.borrow()
+        {
             tracing::warn!(job = %job.id, phase, %error, "the files of ended attempts could not be removed");
         }
     }
