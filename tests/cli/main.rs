@@ -1,8 +1,6 @@
 //! What people read, held by snapshots. After a change that is meant: `INSTA_UPDATE=always cargo nextest run cli`, and
 //! look at the difference before committing it.
 
-#![expect(clippy::print_stdout, reason = "a skipped test says so")]
-
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -29,8 +27,8 @@ pipeline:
 
 fn examples() -> Vec<PathBuf> {
     let directory = repository().join("examples");
-    let yaml = |name: &String| name.ends_with(".yaml");
-    names(&directory).into_iter().filter(yaml).map(|name| directory.join(name)).collect()
+    let paths = names(&directory).into_iter().map(|name| directory.join(name));
+    paths.filter(|path| path.extension().is_some_and(|extension| extension == "yaml")).collect()
 }
 
 /// The two streams and the exit code, without what differs from machine to machine: where the scene lies, and how wide
@@ -127,7 +125,7 @@ fn a_job_over_daemons() {
     let submitted = cluster.client(&["submit", "described.yaml"]);
     assert_snapshot!("submit", shown(&scene, &submitted));
     let job = submitted.ended(0).stdout.trim().to_owned();
-    cluster.reaches(&job, &["succeeded"], Duration::from_secs(60));
+    cluster.reaches(&job, &["succeeded"], Duration::from_mins(1));
     assert_snapshot!("jobs", shown(&scene, &cluster.client(&["jobs"])));
     assert_snapshot!("describe", shown(&scene, &cluster.client(&["describe", &job])));
     assert_snapshot!("describe_unknown", shown(&scene, &cluster.client(&["describe", "nothing-0001"])));

@@ -1,11 +1,12 @@
 //! The same over a coordinator and workers on loopback.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use crate::support::daemons::Cluster;
 use crate::support::{Ran, Scene, corpus};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 const JOB: &str = "
 target_bytes: 16 KiB
@@ -69,7 +70,6 @@ fn only_who_shows_the_token_is_heard() {
         assert_ne!(ran.code, Some(0));
         assert!(ran.stdout.is_empty() && ran.stderr.contains("token"), "{}", ran.stderr);
     }
-    use std::os::unix::fs::PermissionsExt;
     let mode = std::fs::metadata(scene.path("state/token")).expect("the token").permissions().mode();
     assert_eq!(mode & 0o077, 0, "the token is its owner's alone");
     cluster.client(&["describe", "no-such-job"]).ended(2);

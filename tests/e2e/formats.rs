@@ -75,10 +75,7 @@ fn files_of_text_markdown_and_html_are_one_document_each() {
     let scene = Scene::new();
     let pages = corpus::pages(4, 3);
     scene.write("corpus/a.txt", &pages[0].text);
-    scene.write(
-        "corpus/b/c.md",
-        format!("# A title\n\n<!-- a comment -->\n\n[words](https://example.com) here\n"),
-    );
+    scene.write("corpus/b/c.md", "# A title\n\n<!-- a comment -->\n\n[words](https://example.com) here\n");
     scene.write("corpus/d.html", corpus::html(&pages[2]));
     scene.job("files", "pipeline:\n  - read: {paths: [\"corpus/**\"]}\n  - clean: {markdown: strip}\n");
     let output = scene.complete("files", 2);

@@ -99,6 +99,6 @@ fn one_output_has_one_run_at_a_time() {
     let second = scene.run(&["run", "again.yaml", "--workers", "1"]);
     assert_ne!(second.code, Some(0), "{}", second.stderr);
     assert!(!second.stderr.is_empty());
-    assert_eq!(first.wait(Duration::from_secs(60)), 0);
+    assert_eq!(first.wait(Duration::from_mins(1)), 0);
     scene.output("again").check();
 }

@@ -1,7 +1,5 @@
 //! What the repository says of itself: the crates and their directions, the manifests for Kubernetes.
 
-#![expect(clippy::print_stdout, reason = "a skipped test says so")]
-
 #[path = "../support/mod.rs"]
 mod support;
 

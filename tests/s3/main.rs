@@ -7,6 +7,7 @@ mod support;
 
 mod server;
 
+use std::fmt::Write as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -98,7 +99,7 @@ fn attempts_are_uploaded_in_parts() {
     for _ in 0..40 {
         text.push_str("{\"text\": \"");
         for _ in 0..(1 << 20) / 16 {
-            text.push_str(&format!("{:016x}", dice.next()));
+            write!(text, "{:016x}", dice.next()).expect("a string takes all that is written");
         }
         text.push_str("\"}\n");
     }
@@ -165,7 +166,7 @@ fn a_server_that_hangs_for_a_while_is_waited_for() {
     for _ in 0..2 {
         std::thread::sleep(Duration::from_millis(150));
         server.hang();
-        std::thread::sleep(Duration::from_millis(1_000));
+        std::thread::sleep(Duration::from_secs(1));
         server.go_on();
     }
     assert_eq!(process.wait(PATIENCE), 0);

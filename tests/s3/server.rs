@@ -31,7 +31,7 @@ impl Server {
         let mut command = Command::new(program);
         command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(messages);
         let server = Self { port, log, process: Process::start(&mut command) };
-        eventually("the S3 server answers", Duration::from_secs(60), || {
+        eventually("the S3 server answers", Duration::from_mins(1), || {
             server.request("PUT", "/bucket", b"").ok()
         });
         Some(server)

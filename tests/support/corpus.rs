@@ -100,7 +100,7 @@ fn salad(dice: &mut Dice, words: &[String]) -> String {
             for place in 0..dice.between(5, 12) {
                 text.push(' ');
                 text.push_str(if place % 4 == 2 {
-                    *dice.choose(&JOINTS)
+                    JOINTS[dice.between(0, JOINTS.len() as u64) as usize]
                 } else {
                     dice.choose(words).as_str()
                 });
@@ -141,8 +141,7 @@ pub(crate) fn zstandard(bytes: &[u8]) -> Vec<u8> {
 
 /// A page of HTML with furniture around its text.
 pub(crate) fn html(page: &Page) -> String {
-    let paragraphs: String =
-        page.text.split("\n\n").map(|paragraph| format!("<p>{paragraph}</p>\n")).collect();
+    let paragraphs = format!("<p>{}</p>\n", page.text.replace("\n\n", "</p>\n<p>"));
     format!(
         "<!DOCTYPE html><html><head><title>A page</title><meta charset=\"utf-8\"></head><body>\
          <nav><a href=\"/\">Home</a> <a href=\"/about\">About</a></nav>\

@@ -80,7 +80,7 @@ impl Output {
                 *by_rule.entry(row.reason.rule.to_string()).or_insert(0) += 1;
             }
             assert_eq!(by_rule, manifest.dropped, "{directory}: counts by rule");
-            let parts = self.files(&manifest, "part-");
+            let parts = Self::files(&manifest, "part-");
             if !parts.is_empty() {
                 assert_eq!(
                     self.documents(&manifest.name).len() as u64,
@@ -97,7 +97,7 @@ impl Output {
         self
     }
 
-    fn files(&self, manifest: &StageManifest, prefix: &str) -> Vec<RelativePath> {
+    fn files(manifest: &StageManifest, prefix: &str) -> Vec<RelativePath> {
         manifest
             .files
             .iter()
@@ -109,7 +109,7 @@ impl Output {
     /// The documents of a stage, in order.
     #[track_caller]
     pub(crate) fn documents(&self, stage: &str) -> Vec<Document> {
-        let files = self.files(&self.manifest(stage), "part-");
+        let files = Self::files(&self.manifest(stage), "part-");
         let open = |path| DocumentReader::open(&self.store, path, Projection::All).expect("a part");
         files.iter().flat_map(open).map(|row| row.expect("a row of a part")).collect()
     }
@@ -117,7 +117,7 @@ impl Output {
     /// What a stage dropped, in order.
     #[track_caller]
     pub(crate) fn dropped(&self, stage: &str) -> Vec<Dropped> {
-        let files = self.files(&self.manifest(stage), "dropped-");
+        let files = Self::files(&self.manifest(stage), "dropped-");
         let open = |path| DroppedReader::open(&self.store, path).expect("a file of dropped records");
         files.iter().flat_map(open).map(|row| row.expect("a row of a dropped file")).collect()
     }
@@ -125,7 +125,7 @@ impl Output {
     /// What a stage noted, in order.
     #[track_caller]
     pub(crate) fn notes(&self, stage: &str) -> Vec<(DocumentId, Note)> {
-        let files = self.files(&self.manifest(stage), "notes-");
+        let files = Self::files(&self.manifest(stage), "notes-");
         let open = |path| NotesReader::open(&self.store, path).expect("a file of notes");
         files.iter().flat_map(open).map(|row| row.expect("a row of a notes file")).collect()
     }
