@@ -94,7 +94,7 @@ pub(crate) struct RunArgs {
     /// The job file.
     pub(crate) job: PathBuf,
     /// Tasks at a time. By default one for each core.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) workers: Option<u32>,
     /// Where the journal lies; by default in the output, or beside the job file when the output is remote.
     #[arg(long)]

@@ -59,8 +59,8 @@ pub(crate) fn run(context: &TaskContext, stage: u32) -> Result<TaskOutcome, Task
     for number in 0..SAMPLES {
         context.progress.check()?;
         let prompt = prompt(output, &tokenizer, number)?;
-        let strategy =
-            Strategy::Sample { temperature: 0.8, top_k: 50, top_p: 1.0, seed: context.job.job.seed + number };
+        let seed = context.job.job.seed.wrapping_add(number);
+        let strategy = Strategy::Sample { temperature: 0.8, top_k: 50, top_p: 1.0, seed };
         let options = GenerateOptions {
             max_tokens: SAMPLE_TOKENS,
             end_of_text: Some(tokenizer.end_of_text()),

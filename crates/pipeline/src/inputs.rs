@@ -25,6 +25,9 @@ pub enum InputError {
         /// The pattern, as resolved.
         pattern: String,
     },
+    /// Nothing left.
+    #[error("`exclude` leaves no file of the read stage's `paths`")]
+    AllExcluded,
     /// Not a pattern.
     #[error("`{pattern}` is no glob")]
     Glob {
@@ -91,6 +94,9 @@ pub fn freeze(read: &ReadConfig) -> Result<Vec<InputFile>, InputError> {
         }
     }
     let inputs = arrange(inputs);
+    if inputs.is_empty() && !exclude.is_empty() {
+        return Err(InputError::AllExcluded);
+    }
     if let Some(input) = inputs.iter().find(|input| read.format_of(&input.source).is_none()) {
         return Err(InputError::UnknownFormat { file: input.url.clone() });
     }

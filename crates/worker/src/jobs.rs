@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use orchestrator_core::JobId;
@@ -23,18 +24,26 @@ pub(crate) enum JobError {
 pub(crate) struct JobCache {
     scratch: PathBuf,
     reporter: Arc<dyn Reporter>,
-    open: Mutex<BTreeMap<JobId, Arc<JobContext>>>,
+    /// How often everything was forgotten. Kept apart from the jobs, whose lock is held while storage answers.
+    epoch: AtomicU64,
+    open: Mutex<BTreeMap<(u64, JobId), Arc<JobContext>>>,
 }
 
 impl JobCache {
     pub(crate) fn new(scratch: PathBuf, reporter: Arc<dyn Reporter>) -> Self {
-        Self { scratch, reporter, open: Mutex::default() }
+        Self { scratch, reporter, epoch: AtomicU64::new(0), open: Mutex::default() }
+    }
+
+    /// Forgets every job: what their ids stood for may have changed.
+    pub(crate) fn forget(&self) {
+        self.epoch.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Opens a job from the resolved job file in its output. Blocks on storage.
     pub(crate) fn open(&self, job: &JobId, output: &str) -> Result<Arc<JobContext>, JobError> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(context) = open.get(job) {
+        let key = (self.epoch.load(Ordering::Relaxed), job.clone());
+        if let Some(context) = open.get(&key) {
             return Ok(Arc::clone(context));
         }
         let store = Store::open(output)?;
@@ -49,7 +58,7 @@ impl JobCache {
         if open.len() >= CAPACITY {
             open.pop_first();
         }
-        open.insert(job.clone(), Arc::clone(&context));
+        open.insert(key, Arc::clone(&context));
         Ok(context)
     }
 }

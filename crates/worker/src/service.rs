@@ -136,6 +136,10 @@ async fn leases(shared: &Arc<Shared>, wanted: Wanted) {
     while !shared.is_draining() {
         while attempts.try_join_next().is_some() {}
         let freed = shared.held.freed.notified();
+        // The bell does not ring twice: whoever drained before we listened is seen here.
+        if shared.is_draining() {
+            break;
+        }
         let (tasks, ranks) = shared.held.taken();
         let (free_slots, free_gang_slots) = match wanted {
             Wanted::Tasks => (shared.options.slots.saturating_sub(tasks), 0),
@@ -187,6 +191,8 @@ async fn register(shared: &Arc<Shared>) {
             Ok(reply) => {
                 let RegisterReply { session, lease_ms, heartbeat_ms, lost_attempts } = reply.into_inner();
                 shared.held.stop(&lost_attempts);
+                // A coordinator with a new journal gives the same ids to other jobs.
+                shared.jobs.forget();
                 *shared.session.write().await = Session {
                     id: session,
                     lease: Duration::from_millis(lease_ms),

@@ -53,7 +53,7 @@ fn strategy(args: &GenerateArgs, number: u64) -> Strategy {
             temperature: f64::from(args.temperature),
             top_k: args.top_k,
             top_p: f64::from(args.top_p),
-            seed: args.seed + number,
+            seed: args.seed.wrapping_add(number),
         },
     }
 }

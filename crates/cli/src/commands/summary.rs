@@ -31,7 +31,7 @@ pub(crate) fn finish(detail: &JobDetail, output: &str, console: &Console) -> Res
         }
         return Err(Failure::Failed(anyhow!(message)));
     }
-    let run = Path::new(output);
+    let run = Path::new(output.strip_prefix("file://").unwrap_or(output));
     let report =
         Run::open(run).ok().and_then(|run| Some((analytics::stats(&run), analytics::report(&run).ok()?)));
     let value = json!({ "job": summary.job, "state": "succeeded", "output": output,
@@ -59,7 +59,9 @@ fn closing(report: &Report, output: &str) -> String {
     if let Section::Data(samples) = &report.generated
         && let Some(sample) = samples.first()
     {
-        let shown: String = sample.text.chars().take(400).collect();
+        // A model may write what a terminal would obey.
+        let visible = |c: char| if c.is_control() && c != '\n' { ' ' } else { c };
+        let shown: String = sample.text.chars().take(400).map(visible).collect();
         let _ = writeln!(text, "a sample         {}", shown.replace('\n', "\n                 "));
     }
     let _ = write!(text, "report           {}/report.html", output.trim_end_matches('/'));
