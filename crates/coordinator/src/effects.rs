@@ -49,6 +49,8 @@ struct JobContext {
     id: JobId,
     output: String,
     definition: String,
+    /// Whether the phase of the command is a gang, which stages checkpoints.
+    is_gang: bool,
 }
 
 impl Effects {
@@ -63,7 +65,10 @@ impl Effects {
             Command::Wake => return,
         };
         let Some(entry) = state.jobs.get(&id) else { return };
-        let job = JobContext { id, output: entry.output.clone(), definition: entry.definition.clone() };
+        let is_gang = matches!(&command, Command::PublishPhase { phase, .. }
+            if entry.phases.get(*phase as usize).is_some_and(|phase| phase.gang.is_some()));
+        let (output, definition) = (entry.output.clone(), entry.definition.clone());
+        let job = JobContext { id, output, definition, is_gang };
         let effects = self.clone();
         let mut stopped = self.stopped.clone();
         tokio::spawn(async move {
@@ -162,8 +167,9 @@ impl Effects {
     async fn tidy(&self, job: &JobContext, phase: u32) {
         let removed = async {
             let store = Store::open(&job.output)?;
-            // Phases run one after another, so what gangs staged can only be this phase's.
-            for path in [publish::phase_attempts(phase), publish::GANGS.to_owned()] {
+            // Only a gang's own end removes what gangs staged: the next phase may have begun to stage meanwhile.
+            let staged = job.is_gang.then(|| publish::GANGS.to_owned());
+            for path in std::iter::once(publish::phase_attempts(phase)).chain(staged) {
                 let path = RelativePath::new(path)?;
                 store.run(move |store| store.delete_prefix(&path)).await?;
             }

@@ -18,21 +18,24 @@ use crate::service::{Shared, recover};
 pub(crate) struct Failure {
     pub(crate) kind: FailureKind,
     pub(crate) error: String,
+    /// How long the worker keeps to itself before it gives the attempt back.
+    pub(crate) pause: Option<Duration>,
 }
+
+/// How long a task waits before it is tried again on a full disk.
+const FULL_PAUSE: Duration = Duration::from_secs(10);
 
 impl Failure {
     fn of(error: &(dyn std::error::Error + 'static), code: ErrorCode) -> Self {
         let kind = match code {
-            ErrorCode::StaleLease => FailureKind::Released,
-            ErrorCode::InvalidInput => FailureKind::Permanent,
-            ErrorCode::NotFound
-            | ErrorCode::Conflict
-            | ErrorCode::Unauthorized
-            | ErrorCode::Exhausted
-            | ErrorCode::Unavailable
-            | ErrorCode::Internal => FailureKind::Error,
+            // A full disk is nobody's fault and no attempt's: the task waits for room, see `attempt`.
+            ErrorCode::StaleLease | ErrorCode::Exhausted => FailureKind::Released,
+            ErrorCode::InvalidInput | ErrorCode::Unauthorized => FailureKind::Permanent,
+            ErrorCode::NotFound | ErrorCode::Conflict | ErrorCode::Unavailable | ErrorCode::Internal => {
+                FailureKind::Error
+            }
         };
-        Self { kind, error: chain(error) }
+        Self { kind, error: chain(error), pause: (code == ErrorCode::Exhausted).then_some(FULL_PAUSE) }
     }
 }
 
@@ -48,8 +51,9 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-/// Runs an assignment to its end and tells the coordinator.
-pub(crate) async fn attempt(shared: Arc<Shared>, assignment: Assignment) {
+/// Runs an assignment to its end and tells the coordinator. It counts as held from this call on: a call for more tasks
+/// that was made with every slot taken would wait, and not hear that one of them is free again.
+pub(crate) fn attempt(shared: Arc<Shared>, assignment: Assignment) -> impl Future<Output = ()> + Send {
     let id = AttemptId(assignment.attempt);
     let progress = Arc::new(Progress::default());
     shared.held.insert(
@@ -63,23 +67,27 @@ pub(crate) async fn attempt(shared: Arc<Shared>, assignment: Assignment) {
             leaving: Arc::new(Notify::new()),
         },
     );
-    let work = {
-        let (shared, assignment) = (Arc::clone(&shared), assignment.clone());
-        // A panic is a bug of ours; it fails the attempt by name instead of taking the worker down.
-        tokio::task::spawn_blocking(move || {
-            std::panic::catch_unwind(AssertUnwindSafe(|| run(&shared, &assignment, progress)))
-        })
-    };
-    let result = match work.await {
-        Ok(Ok(result)) => result,
-        Ok(Err(panic)) => Err(Failure { kind: FailureKind::Error, error: panic_text(panic.as_ref()) }),
-        Err(error) => Err(Failure { kind: FailureKind::Error, error: error.to_string() }),
-    };
-    match result {
-        Ok(outcome) => commit(&shared, &assignment, &outcome).await,
-        Err(failure) => give_back(&shared, &assignment, failure).await,
+    async move {
+        let work = {
+            let (shared, assignment) = (Arc::clone(&shared), assignment.clone());
+            // A panic is a bug of ours; it fails the attempt by name instead of taking the worker down.
+            tokio::task::spawn_blocking(move || {
+                std::panic::catch_unwind(AssertUnwindSafe(|| run(&shared, &assignment, progress)))
+            })
+        };
+        let result = match work.await {
+            Ok(Ok(result)) => result,
+            Ok(Err(panic)) => {
+                Err(Failure { kind: FailureKind::Error, error: panic_text(panic.as_ref()), pause: None })
+            }
+            Err(error) => Err(Failure { kind: FailureKind::Error, error: error.to_string(), pause: None }),
+        };
+        match result {
+            Ok(outcome) => commit(&shared, &assignment, &outcome).await,
+            Err(failure) => give_back(&shared, &assignment, failure).await,
+        }
+        shared.held.remove(id);
     }
-    shared.held.remove(id);
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
@@ -95,6 +103,7 @@ fn run(shared: &Shared, assignment: &Assignment, progress: Arc<Progress>) -> Res
     let spec: TaskSpec = serde_json::from_str(&assignment.spec).map_err(|error| Failure {
         kind: FailureKind::Permanent,
         error: format!("the task's description cannot be read: {error}"),
+        pause: None,
     })?;
     let job = shared.jobs.open(&JobId(assignment.job.clone()), &assignment.output).map_err(|error| {
         let code = match &error {
@@ -119,7 +128,7 @@ pub(crate) async fn commit(shared: &Arc<Shared>, assignment: &Assignment, outcom
     let outcome = match orchestrator_proto::outcome_to_wire(outcome) {
         Ok(outcome) => outcome,
         Err(error) => {
-            let failure = Failure { kind: FailureKind::Error, error: error.to_string() };
+            let failure = Failure { kind: FailureKind::Error, error: error.to_string(), pause: None };
             return give_back(shared, assignment, failure).await;
         }
     };
@@ -144,7 +153,8 @@ pub(crate) async fn commit(shared: &Arc<Shared>, assignment: &Assignment, outcom
                     return;
                 }
                 ErrorCode::InvalidInput | ErrorCode::Internal | ErrorCode::Unauthorized => {
-                    let failure = Failure { kind: FailureKind::Error, error: status.message().to_owned() };
+                    let failure =
+                        Failure { kind: FailureKind::Error, error: status.message().to_owned(), pause: None };
                     return give_back(shared, assignment, failure).await;
                 }
                 ErrorCode::Conflict | ErrorCode::Exhausted | ErrorCode::Unavailable => {
@@ -168,6 +178,9 @@ pub(crate) async fn give_back(shared: &Arc<Shared>, assignment: &Assignment, fai
         error = failure.error,
         "an attempt ended without an outcome"
     );
+    if let Some(pause) = failure.pause {
+        tokio::time::sleep(pause).await;
+    }
     let deadline = deadline(shared).await;
     loop {
         let request = FailRequest {

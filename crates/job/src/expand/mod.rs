@@ -6,15 +6,14 @@
 mod splits;
 
 use orchestrator_core::{FileKind, FileRecord, TaskOutcome};
-use orchestrator_text::minhash::Method;
 
 use crate::plan::{Phase, PhaseKind, Plan};
 use crate::spec::{Job, Stage};
 use crate::task::{ExactF32, InputFile, MapInput, PartRef, Side, TaskSpec, Verdicts, Work};
 
-/// Bytes of one (hash, document) pair of the shuffle in memory.
-const PAIR_BYTES: u64 = 16;
-/// What the pairs of one slice may take.
+/// Bytes of one (hash, document) pair of the shuffle in memory: 128 bits, 32, and what alignment adds.
+const PAIR_BYTES: u64 = 32;
+/// What the pairs of one band in one slice may take; a task holds one band at a time.
 const SLICE_BYTES: u64 = 256 << 20;
 /// With fewer documents than this, one task encodes all, so that validation can be the tail of the tokens.
 pub const FEW_DOCUMENTS: u64 = 100;
@@ -209,12 +208,8 @@ impl Expansion<'_> {
 
     fn bands(&self, stage: u32) -> Result<Vec<Work>, ExpandError> {
         let signatures = self.side_files(stage)?;
-        let bands = match self.job.pipeline.get(stage as usize) {
-            Some(Stage::Dedup(config)) if config.method == Method::Minhash => config.bands as u64,
-            _ => 1,
-        };
         let rows: u64 = signatures.iter().map(|file| file.rows).sum();
-        let partitions = partitions(rows, bands);
+        let partitions = partitions(rows);
         Ok((0..partitions)
             .map(|partition| Work::DedupBands {
                 stage,
@@ -323,8 +318,8 @@ fn reference(file: &FileRecord) -> PartRef {
 }
 
 /// How many slices of the hash space, so that one slice's pairs fit in memory.
-fn partitions(rows: u64, bands: u64) -> u32 {
-    let bytes = rows.saturating_mul(bands).saturating_mul(PAIR_BYTES);
+fn partitions(rows: u64) -> u32 {
+    let bytes = rows.saturating_mul(PAIR_BYTES);
     u32::try_from(bytes.div_ceil(SLICE_BYTES).max(1)).unwrap_or(u32::MAX)
 }
 

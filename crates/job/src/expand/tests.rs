@@ -239,10 +239,10 @@ fn a_cutoff_reaches_every_part_bit_for_bit() {
 
 #[test]
 fn slices_grow_with_the_documents() {
-    assert_eq!(partitions(0, 14), 1);
-    assert_eq!(partitions(1_000_000, 14), 1);
-    assert_eq!(partitions(100_000_000, 14), 84);
-    assert_eq!(partitions(u64::MAX, 14), u32::MAX);
+    assert_eq!(partitions(0), 1);
+    assert_eq!(partitions(8_000_000), 1);
+    assert_eq!(partitions(100_000_000), 12);
+    assert_eq!(partitions(u64::MAX), u32::MAX);
 }
 
 #[test]

@@ -225,6 +225,8 @@ struct RankObserver {
     shards: Vec<String>,
     /// Lines of `metrics.jsonl` so far, each step once.
     metrics: Vec<(u64, String)>,
+    /// The last checkpoint whose metrics were written.
+    metrics_kept: Option<u64>,
     told: Instant,
 }
 
@@ -250,6 +252,7 @@ impl RankObserver {
             staging: format!(".orchestrator/gangs/{:02}/generation-{:06}", start.stage, start.generation),
             shards,
             metrics: Vec::new(),
+            metrics_kept: None,
             told: Instant::now(),
         })
     }
@@ -263,6 +266,7 @@ impl RankObserver {
         if self.rank != 0 || step == 0 {
             return Ok(());
         }
+        self.metrics_kept = Some(step);
         let bytes = self.output.read_all(&self.metrics_path(step)?, METRICS_LIMIT)?;
         for line in String::from_utf8_lossy(&bytes).lines() {
             if let Ok(metrics) = serde_json::from_str::<StepMetrics>(line) {
@@ -366,6 +370,11 @@ impl Observer for RankObserver {
             }
         }
         expire(&self.output, &self.options.checkpoint).map_err(|error| observed(&error))?;
+        // A resume begins with this checkpoint or a later one, so the metrics up to the one before are not asked for.
+        if let Some(before) = self.metrics_kept.replace(step) {
+            let path = self.metrics_path(before).map_err(|error| observed(&error))?;
+            self.output.delete(&path).map_err(|error| observed(&error))?;
+        }
         Ok(())
     }
 

@@ -24,8 +24,8 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 /// How long one `JoinGang` call waits for the rest of the gang.
 const JOIN_WAIT: Duration = Duration::from_secs(10);
 
-/// Runs one rank to its end and tells the coordinator.
-pub(crate) async fn take(shared: Arc<Shared>, assignment: Assignment) {
+/// Runs one rank to its end and tells the coordinator. It counts as held from this call on.
+pub(crate) fn take(shared: Arc<Shared>, assignment: Assignment) -> impl Future<Output = ()> + Send {
     let id = AttemptId(assignment.attempt);
     let stopped = Arc::new(Notify::new());
     let leaving = Arc::new(Notify::new());
@@ -42,16 +42,18 @@ pub(crate) async fn take(shared: Arc<Shared>, assignment: Assignment) {
             leaving: Arc::clone(&leaving),
         },
     );
-    match run(&shared, &assignment, &rank, &stopped, &leaving).await {
-        Ok(outcome) => commit(&shared, &assignment, &outcome).await,
-        Err(failure) => give_back(&shared, &assignment, failure).await,
+    async move {
+        match run(&shared, &assignment, &rank, &stopped, &leaving).await {
+            Ok(outcome) => commit(&shared, &assignment, &outcome).await,
+            Err(failure) => give_back(&shared, &assignment, failure).await,
+        }
+        shared.held.remove(id);
     }
-    shared.held.remove(id);
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "callers hand in errors and texts they just made")]
 fn failure(kind: FailureKind, error: impl ToString) -> Failure {
-    Failure { kind, error: error.to_string() }
+    Failure { kind, error: error.to_string(), pause: None }
 }
 
 async fn run(
