@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Section;
 use crate::error::Error;
 use crate::run::{Run, Stage};
-use crate::tables::{Kind, scan};
+use crate::tables::{Kind, scan, scan_each_part};
 use crate::trace::{number, text};
 
 /// Documents that one histogram looks at. Above it only ids below a bound are taken: ids are hashes, so those are an
@@ -98,8 +98,9 @@ pub(super) fn lengths(run: &Run) -> Result<Section<Lengths>, Error> {
         .unwrap_or(0);
     let one_in = largest.div_ceil(SAMPLE_DOCUMENTS).max(1);
     let mut bins = BTreeMap::<u32, (u64, u64)>::new();
-    if let Some(parts) = scan(run, last, Kind::Parts)? {
-        for length in text_lengths(sampled(parts, one_in))? {
+    // One part at a time: texts are what is large in a run.
+    for part in scan_each_part(run, last)? {
+        for length in text_lengths(sampled(part, one_in))? {
             bins.entry(bin_of(length)).or_default().0 += 1;
         }
     }
@@ -109,12 +110,13 @@ pub(super) fn lengths(run: &Run) -> Result<Section<Lengths>, Error> {
         if stage.dropped() > 0 {
             match (before, scan(run, stage, Kind::Dropped)?) {
                 (Some(before), Some(dropped)) => {
-                    let Some(parts) = scan(run, before, Kind::Parts)? else { continue };
                     let ids = sampled(dropped, one_in).select([col("id")]).collect()?.lazy();
-                    let inner = JoinArgs::new(JoinType::Inner);
-                    let joined = sampled(parts, one_in).join(ids, [col("id")], [col("id")], inner);
-                    for length in text_lengths(joined)? {
-                        bins.entry(bin_of(length)).or_default().1 += 1;
+                    for part in scan_each_part(run, before)? {
+                        let inner = JoinArgs::new(JoinType::Inner);
+                        let joined = sampled(part, one_in).join(ids.clone(), [col("id")], [col("id")], inner);
+                        for length in text_lengths(joined)? {
+                            bins.entry(bin_of(length)).or_default().1 += 1;
+                        }
                     }
                 }
                 (None, _) | (_, None) => missing.push(stage.name.as_str()),

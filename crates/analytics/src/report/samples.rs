@@ -90,25 +90,24 @@ pub(super) fn kept(run: &Run) -> Result<Section<Vec<Sample>>, Error> {
     if lowest.is_empty() {
         return Ok(Section::absent("No document was kept."));
     }
-    let Some(parts) = scan(run, stage, Kind::Parts)? else {
-        return Ok(Section::absent("No document was kept."));
-    };
     let columns = ["id", "source", "record", "url", "language"];
-    let rows = texts(parts, lowest.iter().map(|(_, id)| id.as_str()), &columns)?;
     let mut samples = BTreeMap::new();
-    for row in 0..rows.height() {
-        let id = text(&rows, "id", row)?;
-        let optional = |column| text(&rows, column, row).map(|text| (!text.is_empty()).then_some(text));
-        let sample = Sample {
-            source: text(&rows, "source", row)?,
-            record: number(&rows, "record", row)?,
-            url: optional("url")?,
-            language: optional("language")?,
-            bytes: number(&rows, "bytes", row)?,
-            text: beginning(&text(&rows, "text", row)?),
-            id: id.clone(),
-        };
-        samples.insert(Digest::of(id.as_bytes()), sample);
+    for part in scan_each_part(run, stage)? {
+        let rows = texts(part, lowest.iter().map(|(_, id)| id.as_str()), &columns)?;
+        for row in 0..rows.height() {
+            let id = text(&rows, "id", row)?;
+            let optional = |column| text(&rows, column, row).map(|text| (!text.is_empty()).then_some(text));
+            let sample = Sample {
+                source: text(&rows, "source", row)?,
+                record: number(&rows, "record", row)?,
+                url: optional("url")?,
+                language: optional("language")?,
+                bytes: number(&rows, "bytes", row)?,
+                text: beginning(&text(&rows, "text", row)?),
+                id: id.clone(),
+            };
+            samples.insert(Digest::of(id.as_bytes()), sample);
+        }
     }
     Ok(Section::Data(samples.into_values().collect()))
 }
@@ -150,9 +149,13 @@ fn text_before(run: &Run, stage: &Stage, id: &str) -> Result<Option<String>, Err
     let before =
         run.document_stages().filter(|other| other.number < stage.number && other.is_materialised()).last();
     let Some(before) = before else { return Ok(None) };
-    let Some(parts) = scan(run, before, Kind::Parts)? else { return Ok(None) };
-    let rows = texts(parts, [id].into_iter(), &["id"])?;
-    if rows.height() == 0 { Ok(None) } else { Ok(Some(beginning(&text(&rows, "text", 0)?))) }
+    for part in scan_each_part(run, before)? {
+        let rows = texts(part, [id].into_iter(), &["id"])?;
+        if rows.height() > 0 {
+            return Ok(Some(beginning(&text(&rows, "text", 0)?)));
+        }
+    }
+    Ok(None)
 }
 
 /// The rows of some documents, with the length of their text as `bytes`.
