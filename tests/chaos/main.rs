@@ -8,6 +8,7 @@ mod support;
 
 mod cluster;
 mod embedded;
+mod hang;
 mod prey;
 
 use std::collections::BTreeMap;

@@ -5,6 +5,7 @@ mod support;
 
 mod daemons;
 mod formats;
+mod placement;
 mod refusals;
 mod reruns;
 mod verbs;

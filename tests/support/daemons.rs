@@ -64,13 +64,24 @@ impl<'a> Cluster<'a> {
 
     /// Starts the worker `name` (again).
     pub(crate) fn start_worker(&mut self, name: &str) {
+        self.start_worker_with(name, &[]);
+    }
+
+    /// Starts the worker `name` (again) with more arguments.
+    pub(crate) fn start_worker_with(&mut self, name: &str, more: &[&str]) {
         let scratch = format!("scratch-{name}");
-        let arguments =
-            ["worker", "--name", name, "--slots", "1", "--gang-slots", "2", "--scratch", &scratch];
+        let mut arguments =
+            vec!["worker", "--name", name, "--slots", "1", "--gang-slots", "2", "--scratch", &scratch];
+        arguments.extend(more);
         let mut command = self.client_command(&arguments);
         command.stdout(Stdio::null()).stderr(self.log(name));
         self.workers.retain(|(other, _)| other != name);
         self.workers.push((name.to_owned(), Process::start(&mut command)));
+    }
+
+    /// The process of the coordinator.
+    pub(crate) fn coordinator_id(&self) -> u32 {
+        self.coordinator.as_ref().expect("a coordinator that was started").id()
     }
 
     /// SIGKILL to the coordinator.

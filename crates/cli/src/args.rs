@@ -3,6 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use orchestrator_core::units::ByteSize;
+
+/// Ten minutes: what other frameworks wait for a collective, and far more than a micro-batch takes.
+const HANG_TIMEOUT_MS: u64 = 600_000;
 
 /// From raw text to a trained Transformer, from one job file.
 #[derive(Debug, Parser)]
@@ -105,6 +109,12 @@ pub(crate) struct RunArgs {
     /// Write to this output instead of the job file's.
     #[arg(long)]
     pub(crate) output_dir: Option<String>,
+    /// GPUs for training ranks.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) gpus: u32,
+    /// A training gang in which no rank gets on for so long is started again from its last checkpoint.
+    #[arg(long, default_value_t = HANG_TIMEOUT_MS, value_parser = clap::value_parser!(u64).range(1_000..))]
+    pub(crate) hang_timeout_ms: u64,
 }
 
 /// How to reach a coordinator.
@@ -131,6 +141,9 @@ pub(crate) struct SubmitArgs {
     /// Keep the phases of an earlier run in the same output whose configuration and inputs are equal.
     #[arg(long)]
     pub(crate) reuse: bool,
+    /// Higher goes first; by default what the job file says.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) priority: Option<i32>,
     #[command(flatten)]
     pub(crate) remote: Remote,
 }
@@ -174,9 +187,14 @@ pub(crate) struct CoordinatorArgs {
     /// Listen beyond loopback without certificate or token. Anybody who reaches the port can run jobs.
     #[arg(long)]
     pub(crate) insecure: bool,
-    /// A worker that is not heard of for so long has lost its tasks.
-    #[arg(long, default_value_t = 15_000)]
+    /// A worker that is not heard of for so long has lost its tasks; so has a rank's process of which its worker hears
+    /// nothing.
+    #[arg(long, default_value_t = 15_000, value_parser = clap::value_parser!(u64).range(500..))]
     pub(crate) lease_ms: u64,
+    /// A training gang in which no rank gets on for so long, though all workers live, is started again from its last
+    /// checkpoint. Each micro-batch counts as getting on: it has to be longer than the slowest of them takes.
+    #[arg(long, default_value_t = HANG_TIMEOUT_MS, value_parser = clap::value_parser!(u64).range(1_000..))]
+    pub(crate) hang_timeout_ms: u64,
 }
 
 #[derive(Debug, Args)]
@@ -198,6 +216,10 @@ pub(crate) struct WorkerArgs {
     /// GPUs to offer.
     #[arg(long, default_value_t = 0)]
     pub(crate) gpus: u32,
+    /// Memory to offer (`12 GiB`); by default this machine's, or the container's where it has a limit. 0 offers as much
+    /// as anybody asks for.
+    #[arg(long)]
+    pub(crate) memory: Option<ByteSize>,
     /// Directory for spilled data.
     #[arg(long)]
     pub(crate) scratch: Option<PathBuf>,

@@ -1,8 +1,8 @@
 //! The job crate's planner as the coordinator sees it.
 
-use orchestrator_coordinator::{PlanError, PlannedJob, PlannedStage, Planner};
+use orchestrator_coordinator::{Expansion, PlanError, PlannedJob, PlannedStage, Planner};
 use orchestrator_core::{Digest, RowHasher, TaskOutcome};
-use orchestrator_job::{InputFile, Phase, PhaseKind, Plan, Resolved, Stage, expand, fingerprints};
+use orchestrator_job::{InputFile, Phase, PhaseKind, Plan, Resolved, Stage, demand, expand, fingerprints};
 use orchestrator_scheduler::{PhaseKind as SchedulerPhase, PhaseSpec};
 use orchestrator_storage::manifest::InputEntry;
 
@@ -53,12 +53,18 @@ impl Planner for JobPlanner {
         resolved_job: &str,
         phase: u32,
         committed: &[Vec<TaskOutcome>],
-    ) -> Result<Vec<String>, PlanError> {
+    ) -> Result<Expansion, PlanError> {
         let resolved = read(resolved_job)?;
         let plan = Plan::new(&resolved.job);
         let specs = expand(&resolved.job, &plan, phase, &resolved.inputs, committed)
             .map_err(|error| wrong(&error))?;
-        specs.iter().map(|spec| serde_json::to_string(spec).map_err(|error| wrong(&error))).collect()
+        let demand = plan
+            .phases
+            .get(phase as usize)
+            .map(|phase| demand(&resolved, &plan, phase, &specs, committed))
+            .unwrap_or_default();
+        let tasks: Result<_, _> = specs.iter().map(serde_json::to_string).collect();
+        Ok(Expansion { tasks: tasks.map_err(|error| wrong(&error))?, demand })
     }
 
     fn differences(&self, before: &str, after: &str) -> Result<Vec<String>, PlanError> {

@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use orchestrator_coordinator::{Journal, PhaseKind, PhaseSpec};
-use orchestrator_core::{TaskOutcome, WorkerId};
+use orchestrator_core::{Demand, TaskOutcome, WorkerId};
 use orchestrator_scheduler::{
     Answer, AttemptRef, Caller, Capacity, Command, Event, Fact, JobRequest, Options, Registration, Scheduler,
 };
@@ -70,7 +70,7 @@ async fn main() {
         return;
     };
     let tasks = (0..TASKS).map(|task| format!("{{\"phase\":0,\"number\":{task}}}")).collect();
-    shell.step(Event::PhaseExpanded { job: job.clone(), phase: 0, tasks }).await;
+    shell.step(Event::PhaseExpanded { job: job.clone(), phase: 0, tasks, demand: Demand::default() }).await;
     let worker = WorkerId::from("w");
     let registration = Registration {
         worker: worker.clone(),

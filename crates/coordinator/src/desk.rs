@@ -7,6 +7,7 @@ use orchestrator_scheduler::{Answer, Event, Refusal, Scheduler};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::logs::Logs;
+use crate::waits::Waits;
 
 /// Requests that may wait for the actor.
 pub(crate) const QUEUE: usize = 4_096;
@@ -26,6 +27,8 @@ pub(crate) struct Desk {
     /// Rises when anything durable changed.
     pub(crate) changed: watch::Receiver<u64>,
     pub(crate) logs: Arc<Logs>,
+    /// What effects wait for.
+    pub(crate) waits: Arc<Waits>,
 }
 
 /// An event was not taken.

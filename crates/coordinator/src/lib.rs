@@ -24,10 +24,11 @@ mod planner;
 mod publish;
 mod rpc;
 mod service;
+mod waits;
 
 pub use error::CoordinatorError;
 pub use journal::{Journal, JournalError, Recovered};
 pub use options::{CoordinatorOptions, TlsOptions};
 pub use orchestrator_scheduler::{PhaseKind, PhaseSpec};
-pub use planner::{PlanError, PlannedJob, PlannedStage, Planner};
+pub use planner::{Expansion, PlanError, PlannedJob, PlannedStage, Planner};
 pub use service::{Coordinator, Handle};

@@ -18,6 +18,8 @@ pub struct CoordinatorOptions {
     pub gang_regroup_ms: u64,
     /// A generation whose ranks have not all joined after so long ends.
     pub gang_join_ms: u64,
+    /// A generation in which no rank gets on for so long ends, though its workers live.
+    pub hang_ms: u64,
     /// Whether a restart voids all leases at once: right where workers die with the coordinator.
     pub embedded: bool,
     /// Every call must carry this as its bearer token.
@@ -26,7 +28,7 @@ pub struct CoordinatorOptions {
     pub tls: Option<TlsOptions>,
     /// Listens on any address without TLS or token.
     pub insecure: bool,
-    /// Files that are published at a time.
+    /// Expansions and publications that work at a time, of all jobs; those that wait for storage do not count.
     pub publications: usize,
 }
 
@@ -57,6 +59,7 @@ impl CoordinatorOptions {
             heartbeat_ms: 2_000,
             gang_regroup_ms: 10_000,
             gang_join_ms: 60_000,
+            hang_ms: 600_000,
             embedded: false,
             token: None,
             tls: None,

@@ -1,6 +1,6 @@
 //! What the coordinator must know of job files, as a trait: it runs plans and understands none.
 
-use orchestrator_core::{Digest, TaskOutcome};
+use orchestrator_core::{Demand, Digest, TaskOutcome};
 use orchestrator_scheduler::PhaseSpec;
 use orchestrator_storage::manifest::InputEntry;
 
@@ -15,10 +15,19 @@ pub trait Planner: Send + Sync + 'static {
         resolved_job: &str,
         phase: u32,
         committed: &[Vec<TaskOutcome>],
-    ) -> Result<Vec<String>, PlanError>;
+    ) -> Result<Expansion, PlanError>;
 
     /// What differs between two resolved jobs, one line each. None: the later one goes on where the earlier one is.
     fn differences(&self, before: &str, after: &str) -> Result<Vec<String>, PlanError>;
+}
+
+/// The tasks of a phase.
+#[derive(Clone, Debug, Default)]
+pub struct Expansion {
+    /// One spec per task, in order.
+    pub tasks: Vec<String>,
+    /// What each of them takes of its worker, or each rank of a gang.
+    pub demand: Demand,
 }
 
 /// A job that can be run.

@@ -14,12 +14,10 @@ use orchestrator_scheduler::Place;
 use orchestrator_storage::{Error, RelativePath, Store};
 use serde::Deserialize;
 
-/// The first wait before a failed storage operation is tried again; doubled each time.
-const WAIT_FIRST: Duration = Duration::from_millis(250);
-/// The longest wait.
-const WAIT_MAX: Duration = Duration::from_secs(30);
-/// Tries after which storage that cannot be reached fails the job.
-const TRIES_MAX: u32 = 12;
+/// Waits before a failed storage operation is tried again at once. Longer ones are the effect's, which gives its place
+/// to others meanwhile.
+const QUICK_WAITS: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_millis(300), Duration::from_millis(900)];
 /// Files of one task that move at a time.
 const FILES_AT_ONCE: usize = 8;
 /// Name of the file that makes a checkpoint exist.
@@ -38,27 +36,23 @@ pub(crate) fn attempt_path(place: &Place, attempt: AttemptId) -> String {
     format!("{}/{}/{attempt}", phase_attempts(place.phase), place.task)
 }
 
-/// Runs a storage operation, again and again while trying may help. A full disk is waited for: a person frees space.
+/// Runs a storage operation, and again a few times where that may help at once: not on a full disk.
 pub(crate) async fn insist<T: Send + 'static>(
     store: &Store,
     work: impl Fn(&Store) -> Result<T, Error> + Clone + Send + 'static,
 ) -> Result<T, Error> {
-    let mut wait = WAIT_FIRST;
-    let mut tries = 0;
-    loop {
+    for wait in QUICK_WAITS {
         let error = match store.run(work.clone()).await {
             Ok(done) => return Ok(done),
             Err(error) => error,
         };
-        tries += 1;
-        let full = error.code() == ErrorCode::Exhausted;
-        if !error.code().is_transient() || (tries >= TRIES_MAX && !full) {
+        if !error.code().is_transient() || error.code() == ErrorCode::Exhausted {
             return Err(error);
         }
         tracing::warn!(store = store.url(), %error, "storage said no; it is tried again");
         tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(WAIT_MAX);
     }
+    store.run(work).await
 }
 
 /// Moves a task's files to their final names.

@@ -27,6 +27,7 @@ use crate::planner::Planner;
 use crate::rpc::auth::Guard;
 use crate::rpc::jobs::JobsService;
 use crate::rpc::workers::WorkersService;
+use crate::waits::Waits;
 
 /// The shortest token that is taken, in bytes.
 const TOKEN_BYTES_MIN: usize = 16;
@@ -65,12 +66,13 @@ impl Coordinator {
 
         let (requests, inbox) = mpsc::channel(QUEUE);
         let (woken, changed) = (watch::Sender::new(0), watch::Sender::new(0));
-        let logs = Arc::new(Logs::default());
+        let (logs, waits) = (Arc::new(Logs::default()), Arc::new(Waits::default()));
         let desk = Desk {
             requests: requests.clone(),
             woken: woken.subscribe(),
             changed: changed.subscribe(),
             logs: Arc::clone(&logs),
+            waits: Arc::clone(&waits),
         };
         let (stop, stopped) = watch::channel(false);
         let effects = Effects {
@@ -79,6 +81,8 @@ impl Coordinator {
             owner: owner.clone(),
             requests: requests.downgrade(),
             bound: Arc::new(Semaphore::new(options.publications.max(1))),
+            logs: Arc::clone(&logs),
+            waits: Arc::clone(&waits),
             stopped: stopped.clone(),
         };
         let (scheduler, recovery) = Scheduler::recover(scheduler_options(&options, epoch), state, 0);
@@ -157,6 +161,7 @@ fn scheduler_options(options: &CoordinatorOptions, epoch: u64) -> Options {
         lease_ms: options.lease_ms,
         gang_regroup_ms: options.gang_regroup_ms,
         gang_join_ms: options.gang_join_ms,
+        hang_ms: options.hang_ms,
         void_leases_on_recovery: options.embedded,
         ..Options::default()
     }

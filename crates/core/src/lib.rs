@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows a clock, a file, a network or a thread.
 
+pub mod demand;
 pub mod digest;
 pub mod document;
 pub mod error_code;
@@ -10,6 +11,7 @@ pub mod outcome;
 pub mod units;
 pub mod verdict;
 
+pub use demand::Demand;
 pub use digest::{Digest, RowDigest, RowHasher};
 pub use document::{Document, Media};
 pub use error_code::ErrorCode;

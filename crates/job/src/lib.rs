@@ -7,6 +7,7 @@
 //!                                                                         expand ─▶ Vec<TaskSpec>
 //! ```
 
+pub mod demand;
 pub mod expand;
 pub mod inputs;
 pub mod parse;
@@ -16,6 +17,7 @@ pub mod schema;
 pub mod spec;
 pub mod task;
 
+pub use demand::demand;
 pub use expand::{ExpandError, expand};
 pub use parse::{JobFile, JobFileError, parse};
 pub use plan::{Phase, PhaseKind, Plan, PlannedStage};

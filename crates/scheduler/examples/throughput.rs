@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use orchestrator_core::{TaskOutcome, WorkerId};
+use orchestrator_core::{Demand, TaskOutcome, WorkerId};
 use orchestrator_scheduler::{
     Answer, AttemptRef, Caller, Capacity, Command, Event, JobRequest, Options, PhaseKind, PhaseSpec,
     Registration, Scheduler, State,
@@ -39,7 +39,10 @@ fn main() {
     let (answer, _) = step(&mut scheduler, Event::Submit(Box::new(request)));
     let Answer::Submitted { job, .. } = answer else { return };
     let tasks = (0..TASKS).map(|task| format!("{{\"phase\":0,\"number\":{task}}}")).collect();
-    step(&mut scheduler, Event::PhaseExpanded { job: job.clone(), phase: 0, tasks });
+    step(
+        &mut scheduler,
+        Event::PhaseExpanded { job: job.clone(), phase: 0, tasks, demand: Demand::default() },
+    );
     let mut callers = Vec::new();
     for number in 0..WORKERS {
         let worker = WorkerId(format!("worker-{number:03}"));

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use orchestrator_core::{AttemptId, FencingToken, JobId, WorkerId};
 
-use crate::event::{Capacity, Progress};
+use crate::capacity::Capacity;
+use crate::event::Progress;
 use crate::options::Millis;
 use crate::state::Place;
 
@@ -27,8 +28,8 @@ pub struct Worker {
     pub draining: bool,
     /// When it last called.
     pub last_seen: Millis,
-    /// Tasks and ranks that it held when it registered: it may come back with less room than it holds.
-    pub(crate) held_before: (u32, u32),
+    /// What it held when it registered: it may come back with less room than it holds.
+    pub(crate) held_before: Capacity,
 }
 
 /// A live lease's term and what its worker last said.
@@ -42,6 +43,8 @@ pub struct LeaseClock {
     pub worker: WorkerId,
     /// Whether it is a gang's rank, and which.
     pub rank: Option<u32>,
+    /// What it takes of its worker.
+    pub takes: Capacity,
     /// When it was given, or recovered.
     pub granted: Millis,
     /// When it was last renewed.
@@ -50,6 +53,8 @@ pub struct LeaseClock {
     pub deadline: Millis,
     /// How far it is.
     pub progress: Progress,
+    /// When a rank last got on: began, met its peers, or said that it is further than before.
+    pub advanced: Millis,
 }
 
 /// Orders ready tasks: high priority, then early submission, then low number.
@@ -58,6 +63,19 @@ pub(crate) struct Turn {
     pub(crate) priority: Reverse<i32>,
     pub(crate) job: u64,
     pub(crate) task: u32,
+}
+
+/// Orders jobs: high priority, then early submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Order {
+    pub(crate) priority: Reverse<i32>,
+    pub(crate) job: u64,
+}
+
+impl Turn {
+    pub(crate) fn order(self) -> Order {
+        Order { priority: self.priority, job: self.job }
+    }
 }
 
 /// When a gang between two generations may be seated, and what it waits for.
@@ -73,6 +91,14 @@ pub(crate) struct GangClock {
     pub(crate) joined: BTreeMap<u32, String>,
     /// Rank 0's NCCL id.
     pub(crate) nccl_id: Vec<u8>,
+}
+
+/// Something that no worker there now can give a job.
+#[derive(Clone, Debug)]
+pub(crate) struct Wait {
+    pub(crate) since: Millis,
+    pub(crate) text: String,
+    pub(crate) told: bool,
 }
 
 /// All volatile state.
@@ -93,6 +119,12 @@ pub(crate) struct Clocks {
     /// When a task that failed somewhere became ready.
     pub(crate) ready_since: BTreeMap<Turn, Millis>,
     pub(crate) gangs: BTreeMap<JobId, GangClock>,
+    /// What is kept free for jobs whose tasks or ranks fit on these workers, but not yet: see `room.rs`.
+    pub(crate) reservations: BTreeMap<Order, BTreeMap<WorkerId, Capacity>>,
+    /// What jobs wait for, and since when: told once it lasts.
+    pub(crate) waits: BTreeMap<JobId, Wait>,
+    /// When the jobs were last asked what they wait for.
+    pub(crate) waits_asked: Millis,
     /// Jobs by number, for [`Turn`].
     pub(crate) numbers: BTreeMap<u64, JobId>,
 }
@@ -133,9 +165,23 @@ impl Clocks {
         }
     }
 
-    pub(crate) fn set_progress(&mut self, attempt: AttemptId, progress: Progress) {
+    pub(crate) fn set_progress(&mut self, attempt: AttemptId, progress: Progress, now: Millis) {
         if let Some(clock) = self.leases.get_mut(&attempt) {
+            let got_on = match (&progress.rank, &clock.progress.rank) {
+                (Some(after), Some(before)) => after.is_past(before),
+                (after, before) => after.is_some() != before.is_some(),
+            };
+            if got_on {
+                clock.advanced = now;
+            }
             clock.progress = progress;
+        }
+    }
+
+    /// Counts a rank as having got on now.
+    pub(crate) fn advance(&mut self, attempt: AttemptId, now: Millis) {
+        if let Some(clock) = self.leases.get_mut(&attempt) {
+            clock.advanced = now;
         }
     }
 
@@ -149,6 +195,12 @@ impl Clocks {
         let held = self.held.get(worker).into_iter().flatten();
         let ranks = held.clone().filter(|attempt| self.leases[*attempt].rank.is_some()).count();
         ((held.count() - ranks) as u32, ranks as u32)
+    }
+
+    /// What a worker's leases take of it.
+    pub(crate) fn taken(&self, worker: &WorkerId) -> Capacity {
+        let held = self.held.get(worker).into_iter().flatten();
+        held.fold(Capacity::default(), |sum, attempt| sum.plus(self.leases[attempt].takes))
     }
 
     /// Forgets that a task waits for its turn.
@@ -165,5 +217,6 @@ impl Clocks {
             self.unqueue(turn);
         }
         self.delayed.retain(|(_, turn)| turn.job != job);
+        self.reservations.remove(&first.order());
     }
 }

@@ -165,6 +165,8 @@ pub struct Seating {
     pub rank: u32,
     /// How many ranks there are.
     pub world_size: u32,
+    /// GPUs that the rank may use; without one it computes on the CPU.
+    pub gpus: u32,
     /// Which generation.
     pub generation: u64,
     /// The last published checkpoint's path, or empty.

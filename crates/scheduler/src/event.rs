@@ -1,7 +1,9 @@
 //! What can happen to the scheduler: requests of workers and people, reports of the caller's own effects, and time.
 
-use orchestrator_core::{AttemptId, FencingToken, JobId, TaskOutcome, WorkerId};
+use orchestrator_core::{AttemptId, Demand, FencingToken, JobId, TaskOutcome, WorkerId};
 
+use crate::capacity::Capacity;
+use crate::options::Millis;
 use crate::state::{PhaseSpec, Place};
 
 /// One thing that happened. None of these is journalled as it is: what a step decides becomes [`crate::Fact`]s.
@@ -73,6 +75,8 @@ pub enum Event {
         phase: u32,
         /// One opaque spec per task, in order.
         tasks: Vec<String>,
+        /// What each of them takes.
+        demand: Demand,
     },
     /// The caller published a task's files.
     TaskPublished {
@@ -155,19 +159,6 @@ pub struct Registration {
     pub cpu_level: String,
 }
 
-/// What a worker can hold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Capacity {
-    /// Tasks at a time.
-    pub slots: u32,
-    /// Training ranks at a time.
-    pub gang_slots: u32,
-    /// Memory, for people.
-    pub memory_bytes: u64,
-    /// GPUs, for people.
-    pub gpus: u32,
-}
-
 /// How far an attempt is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -190,6 +181,20 @@ pub struct RankProgress {
     pub collective: u64,
     /// JSON of the last finished step; rank 0 alone.
     pub metrics: String,
+    /// Orders the phases of a step.
+    pub phase_order: u32,
+    /// Rises with every piece of work that the rank finishes.
+    pub work: u64,
+    /// For how long the rank's process has said nothing to its worker.
+    pub silent_ms: Millis,
+}
+
+impl RankProgress {
+    /// Whether a rank that was at `before` got on.
+    pub(crate) fn is_past(&self, before: &Self) -> bool {
+        let place = |at: &Self| (at.step, at.phase_order, at.collective, at.work);
+        place(self) != place(before) || self.phase != before.phase
+    }
 }
 
 /// Why an attempt was given back.

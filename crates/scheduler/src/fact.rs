@@ -1,6 +1,6 @@
 //! What was decided and must survive: the lines of the journal.
 
-use orchestrator_core::{AttemptId, FencingToken, JobId, TaskOutcome, WorkerId};
+use orchestrator_core::{AttemptId, Demand, FencingToken, JobId, TaskOutcome, WorkerId};
 use serde::{Deserialize, Serialize};
 
 use crate::state::{PhaseSpec, Place, Seat};
@@ -39,6 +39,9 @@ pub enum Fact {
         phase: u32,
         /// One spec per task.
         tasks: Vec<String>,
+        /// What each of them takes.
+        #[serde(default)]
+        demand: Demand,
     },
     /// A task was leased.
     Leased {

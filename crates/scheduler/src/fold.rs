@@ -74,8 +74,9 @@ impl State {
                 };
                 self.jobs.insert(job.clone(), entry);
             }
-            Fact::PhaseExpanded { job, phase, tasks } => {
+            Fact::PhaseExpanded { job, phase, tasks, demand } => {
                 let phase = self.phase_mut(job, *phase)?;
+                phase.demand = *demand;
                 phase.tasks = tasks.iter().cloned().map(Task::new).collect();
                 phase.status = PhaseStatus::Running;
             }

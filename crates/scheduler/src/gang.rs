@@ -1,19 +1,19 @@
 //! Gangs: all ranks are leased at once or none is, and they end together.
 //!
 //! ```text
-//!  idle ──enough free gang slots──▶ seated ──all joined──▶ formed ──all committed──▶ committed
+//!  idle ──room for all ranks─────────▶ seated ──all joined──▶ formed ──all committed──▶ committed
 //!   ▲  (or, after a loss and a wait,   │ not all in time      │ a rank failed or was lost
 //!   │   at least `min_world_size`)     ▼                      ▼
 //!   └───────────────────────── generation ended: every attempt void, resume from the last checkpoint
 //! ```
 
-use std::collections::BTreeMap;
+use orchestrator_core::{AttemptId, FencingToken, JobId};
 
-use orchestrator_core::{AttemptId, FencingToken, JobId, WorkerId};
-
+use crate::capacity::Capacity;
+use crate::clocks::Order;
 use crate::command::Level;
 use crate::fact::{Cost, Fact};
-use crate::options::Millis;
+use crate::room::{Seats, rooms, total};
 use crate::scheduler::Scheduler;
 use crate::state::{Job, Lease, PhaseKind, PhaseStatus, Place, Seat, TaskStatus};
 
@@ -49,11 +49,12 @@ impl Scheduler {
         }
         let regrouped = generation > 1 && self.now >= clock.idle_since + self.options.gang_regroup_ms;
         let least = if regrouped { min_world_size.min(world_size) } else { world_size };
-        let free = self.free_gang_slots();
-        let count = free.iter().map(|(_, free)| *free).sum::<u32>().min(world_size);
-        if count == 0 || count < least {
-            return;
-        }
+        let choices = Self::seat_choices(phase);
+        let order = Self::order(&self.state.jobs[id]);
+        let Some((takes, free, count)) = self.choose_seats(order, &choices, world_size, least) else {
+            return self.reserve_seats(order, &choices, world_size, least);
+        };
+        self.clocks.reservations.remove(&order);
         let place = Place { job: id.clone(), phase: index, task: 0 };
         let workers =
             free.iter().flat_map(|(worker, free)| (0..*free).map(move |_| worker)).take(count as usize);
@@ -67,6 +68,7 @@ impl Scheduler {
                     worker: worker.clone(),
                 },
                 committed: false,
+                gpus: takes.gpus,
             })
             .collect();
         self.record(Fact::GangSeated { place: place.clone(), generation, seats: seats.clone() });
@@ -75,7 +77,7 @@ impl Scheduler {
         clock.joined.clear();
         clock.nccl_id.clear();
         for (rank, seat) in seats.iter().enumerate() {
-            self.start_lease(&place, &seat.lease, Some(rank as u32));
+            self.start_lease(&place, &seat.lease, Some(rank as u32), takes);
             let worker = seat.lease.worker.clone();
             self.clocks.undelivered.entry(worker).or_default().insert(seat.lease.attempt);
         }
@@ -84,25 +86,32 @@ impl Scheduler {
         self.effects.wake();
     }
 
-    /// Free gang slots by worker, of the largest group of workers with one build and one CPU level: a mixture would
-    /// not give equal bits.
-    fn free_gang_slots(&self) -> Vec<(WorkerId, u32)> {
-        let mut groups: BTreeMap<(&str, &str), Vec<(WorkerId, u32)>> = BTreeMap::new();
-        for (name, worker) in &self.clocks.workers {
-            let free = worker.capacity.gang_slots.saturating_sub(self.clocks.load(name).1);
-            if !worker.draining && free > 0 && self.is_fresh(worker.last_seen) {
-                let group = groups.entry((&worker.version, &worker.cpu_level)).or_default();
-                group.push((name.clone(), free));
-            }
-        }
-        let size = |group: &Vec<(WorkerId, u32)>| group.iter().map(|(_, free)| u64::from(*free)).sum::<u64>();
-        // The last maximum is the group with the highest version: the newest build, where names rise.
-        groups.into_values().max_by_key(size).unwrap_or_default()
+    /// The first of `choices` for which there are seats now, those seats, and how many of them to take.
+    fn choose_seats(
+        &self,
+        order: Order,
+        choices: &[Capacity],
+        world_size: u32,
+        least: u32,
+    ) -> Option<(Capacity, Seats, u32)> {
+        let last = choices.len() - 1;
+        choices.iter().enumerate().find_map(|(index, takes)| {
+            let free = self.free_seats(order, *takes);
+            let count = total(&free).min(world_size.into()) as u32;
+            let enough = if index == last { least } else { world_size };
+            (count > 0 && count >= enough).then_some((*takes, free, count))
+        })
     }
 
-    /// Whether a worker was heard of within a lease's term.
-    pub(crate) fn is_fresh(&self, last_seen: Millis) -> bool {
-        self.now.saturating_sub(last_seen) < self.options.lease_ms
+    /// Keeps the seats of a gang free as they come, if there would be enough of them.
+    fn reserve_seats(&mut self, order: Order, choices: &[Capacity], world_size: u32, least: u32) {
+        let Some(takes) = choices.last() else { return };
+        let seats = self.all_seats(*takes);
+        if total(&seats) < u64::from(least) {
+            self.clocks.reservations.remove(&order);
+        } else {
+            self.clocks.reservations.insert(order, rooms(&seats, world_size, *takes));
+        }
     }
 
     /// Ends the generation that holds a gang's task.

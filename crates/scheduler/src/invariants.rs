@@ -19,7 +19,7 @@ pub struct Violation {
 ///
 /// 1. Live attempts and tokens are unique and not above the newest ones handed out.
 /// 2. Every live lease has a clock, and every clock a live lease of the same worker and token.
-/// 3. A registered worker is given no more tasks and ranks than it said it can hold.
+/// 3. A registered worker is given no more than it said it can hold: tasks, ranks, memory, GPUs.
 /// 4. Phases are published in order; those after the active one are not expanded.
 /// 5. A published phase has only published tasks; a job has succeeded exactly when all its phases are published.
 /// 6. A job that ended has no live attempts and nothing in the queue.
@@ -70,12 +70,11 @@ pub fn check(scheduler: &Scheduler) -> Vec<Violation> {
         add(&mut found, 2, format!("the clock of attempt {attempt} belongs to no lease"));
     }
     for (name, worker) in &scheduler.clocks.workers {
-        let (tasks, ranks) = scheduler.clocks.load(name);
-        let (tasks_before, ranks_before) = worker.held_before;
-        if tasks > worker.capacity.slots.max(tasks_before)
-            || ranks > worker.capacity.gang_slots.max(ranks_before)
-        {
-            add(&mut found, 3, format!("`{name}` holds {tasks} tasks and {ranks} ranks"));
+        let taken = scheduler.clocks.taken(name);
+        // It may have come back with less than it held then.
+        let allowed = worker.capacity.offered().most(worker.held_before);
+        if taken.most(allowed) != allowed {
+            add(&mut found, 3, format!("`{name}` holds {taken} of {allowed}"));
         }
     }
     let waiting: BTreeSet<_> = scheduler

@@ -12,6 +12,7 @@
 //! answer and obeys the commands. [`State`] is the fold of all facts, so that recovery is a replay; what is not in it
 //! (heartbeats, progress, registrations, back-off) may be forgotten without harm.
 
+mod capacity;
 mod clocks;
 mod command;
 mod event;
@@ -19,17 +20,20 @@ mod events;
 mod fact;
 mod fold;
 mod gang;
+mod hang;
 mod invariants;
 mod options;
+mod room;
 mod scheduler;
 mod settle;
 mod state;
+mod waits;
 
+pub use capacity::Capacity;
 pub use clocks::{LeaseClock, Worker};
 pub use command::{Answer, Assignment, Command, Level, Refusal, Seating, Step};
 pub use event::{
-    AttemptRef, Caller, Capacity, Disposition, Event, FailureKind, JobRequest, Progress, RankProgress,
-    Registration,
+    AttemptRef, Caller, Disposition, Event, FailureKind, JobRequest, Progress, RankProgress, Registration,
 };
 pub use fact::{Cost, Fact};
 pub use fold::FoldError;
@@ -40,3 +44,4 @@ pub use state::{
     Checkpoint, Formation, Gang, Job, JobStatus, Lease, Phase, PhaseKind, PhaseSpec, PhaseStatus, Place,
     Seat, State, Task, TaskStatus,
 };
+pub use waits::Waiting;

@@ -20,6 +20,9 @@ pub struct Options {
     pub gang_regroup_ms: Millis,
     /// A generation whose ranks have not all joined after so long ends.
     pub gang_join_ms: Millis,
+    /// A generation in which no rank gets on for so long, though all their workers live, ends. A rank gets on with each
+    /// micro-batch, collective and phase of a step, so this bounds the slowest of those and not a step.
+    pub hang_ms: Millis,
     /// A task whose attempts were lost (not failed) so often, times `max_attempts`, is quarantined: it may be what
     /// kills its workers.
     pub losses_per_attempt: u32,
@@ -38,6 +41,7 @@ impl Default for Options {
             elsewhere_ms: 5_000,
             gang_regroup_ms: 10_000,
             gang_join_ms: 60_000,
+            hang_ms: 600_000,
             losses_per_attempt: 5,
             void_leases_on_recovery: false,
         }

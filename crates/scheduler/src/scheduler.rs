@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use orchestrator_core::{AttemptId, JobId, WorkerId};
 
+use crate::capacity::Capacity;
 use crate::clocks::{Clocks, GangClock, LeaseClock, Turn, Worker};
 use crate::command::{Answer, Command, Effects, Refusal, Step};
 use crate::event::{AttemptRef, Caller, Event, Progress};
@@ -67,8 +68,8 @@ impl Scheduler {
                 events::commit_checkpoint::apply(self, &attempt, step, path, attempt_path, manifest)
             }
             Event::Submit(request) => events::submit::apply(self, *request),
-            Event::PhaseExpanded { job, phase, tasks } => {
-                events::phase_expanded::apply(self, &job, phase, tasks);
+            Event::PhaseExpanded { job, phase, tasks, demand } => {
+                events::phase_expanded::apply(self, &job, phase, tasks, demand);
                 Ok(Answer::Done)
             }
             Event::TaskPublished { place } => {
@@ -115,6 +116,11 @@ impl Scheduler {
     /// How many tasks and how many ranks a worker holds.
     pub fn load(&self, worker: &WorkerId) -> (u32, u32) {
         self.clocks.load(worker)
+    }
+
+    /// What a worker's tasks and ranks take of it.
+    pub fn taken(&self, worker: &WorkerId) -> Capacity {
+        self.clocks.taken(worker)
     }
 
     /// Live leases by attempt.
@@ -190,8 +196,10 @@ impl Scheduler {
     }
 
     /// Starts the term of a lease.
-    pub(crate) fn start_lease(&mut self, place: &Place, lease: &Lease, rank: Option<u32>) {
+    pub(crate) fn start_lease(&mut self, place: &Place, lease: &Lease, rank: Option<u32>, takes: Capacity) {
         let clock = LeaseClock {
+            takes,
+            advanced: self.now,
             place: place.clone(),
             token: lease.token,
             worker: lease.worker.clone(),
@@ -215,7 +223,9 @@ impl Scheduler {
                     let place = Place { job: id.clone(), phase: index as u32, task: task_index as u32 };
                     match &task.status {
                         TaskStatus::Ready => ready.push(place),
-                        TaskStatus::Leased(lease) => leases.push((place, lease.clone(), None)),
+                        TaskStatus::Leased(lease) => {
+                            leases.push((place, lease.clone(), None, Capacity::of_task(phase)));
+                        }
                         TaskStatus::Committed(lease) | TaskStatus::Published(lease)
                             if phase.gang.is_none() =>
                         {
@@ -233,13 +243,14 @@ impl Scheduler {
                     if seat.committed {
                         self.clocks.committed.insert(seat.lease.attempt, place);
                     } else {
-                        leases.push((place, seat.lease.clone(), Some(rank as u32)));
+                        let takes = Capacity::of_rank(phase, seat.gpus);
+                        leases.push((place, seat.lease.clone(), Some(rank as u32), takes));
                     }
                 }
             }
         }
-        for (place, lease, rank) in leases {
-            self.start_lease(&place, &lease, rank);
+        for (place, lease, rank, takes) in leases {
+            self.start_lease(&place, &lease, rank, takes);
             if rank.is_some() {
                 self.clocks.gangs.entry(place.job).or_default().seated_at = self.now;
             }

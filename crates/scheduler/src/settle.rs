@@ -25,6 +25,7 @@ impl Scheduler {
             return self.end_generation(&clock.place, cost, &error, permanent);
         }
         self.clocks.stop(attempt);
+        self.wake_blocked();
         let place = clock.place;
         let quarantined = permanent || self.used_up(&place, cost);
         let fact =
@@ -109,6 +110,7 @@ impl Scheduler {
         let Some(job) = self.state.jobs.get(id) else { return };
         self.clocks.unqueue_job(job.priority, job.number);
         self.clocks.gangs.remove(id);
+        self.clocks.waits.remove(id);
         let attempts: Vec<AttemptId> = self
             .clocks
             .leases()

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use orchestrator_core::{AttemptId, FencingToken, JobId, WorkerId};
+use orchestrator_core::{AttemptId, Demand, FencingToken, JobId, WorkerId};
 use serde::{Deserialize, Serialize};
 
 /// Everything that survives a restart.
@@ -118,6 +118,9 @@ pub struct Phase {
     pub status: PhaseStatus,
     /// Its tasks; empty until it is expanded. Specs are emptied once the phase is published.
     pub tasks: Vec<Task>,
+    /// What each of its tasks takes of a worker, or each rank of its gang.
+    #[serde(default)]
+    pub demand: Demand,
     /// Tasks that are published: kept as a count, so that no commit has to look at all the others.
     pub published: u32,
     /// Tasks that are quarantined.
@@ -213,6 +216,9 @@ pub struct Seat {
     pub lease: Lease,
     /// Whether the rank has committed.
     pub committed: bool,
+    /// GPUs that the rank was given.
+    #[serde(default)]
+    pub gpus: u32,
 }
 
 /// How the ranks of a generation find each other.
@@ -264,6 +270,7 @@ impl Phase {
             spec,
             status: PhaseStatus::Waiting,
             tasks: Vec::new(),
+            demand: Demand::default(),
             published: 0,
             quarantined: 0,
             under_way: 0,

@@ -35,6 +35,9 @@ fn every_job_ends_and_invariants_hold() {
         "cost: Loss",
         "cost: Failure",
         "did not join in time",
+        "nothing was heard of its process",
+        "hangs: it did not get on",
+        "gpus: 1",
         "generation: 3",
     ] {
         assert!(traces.contains(fact), "`{fact}` never happened");

@@ -66,6 +66,9 @@ pub trait Observer {
     /// A rank enters a phase; `collective` counts collective operations since the loop began.
     fn on_phase(&mut self, step: u64, phase: Phase, collective: u64);
 
+    /// A micro-batch is done, of training or of validation: the rank gets on.
+    fn on_work(&mut self) {}
+
     /// A step is done.
     fn on_metrics(&mut self, metrics: &StepMetrics) -> Result<(), TrainError>;
 

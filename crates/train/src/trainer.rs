@@ -137,7 +137,7 @@ impl Trainer {
             let batches = self.micro_batches(step)?;
 
             observer.on_phase(step, Phase::Compute, self.operations);
-            let (parts, losses) = self.forward_backward(step, &batches)?;
+            let (parts, losses) = self.forward_backward(step, &batches, observer)?;
 
             observer.on_phase(step, Phase::Collective, self.operations);
             let gradient = self.reduce(parts, &losses)?;
@@ -167,7 +167,7 @@ impl Trainer {
             let last = step == self.options.steps;
             let validation_loss = if due(step, self.options.validation.every, last) {
                 observer.on_phase(step, Phase::Validate, self.operations);
-                self.validation_loss()?
+                self.validation_loss(observer)?
             } else {
                 None
             };
@@ -233,6 +233,7 @@ impl Trainer {
         &mut self,
         step: u64,
         batches: &[(usize, Batch)],
+        observer: &mut dyn Observer,
     ) -> Result<(Vec<(tree::Node, Vec<f32>)>, Vec<f64>), TrainError> {
         let leaves = self.options.micro_batches() as usize;
         let owned = tree::owned(leaves, self.collective.rank(), self.collective.world_size());
@@ -243,6 +244,7 @@ impl Trainer {
             let mut gradient = vec![0.0; total];
             let place = DropoutSeed { seed, step, micro_batch: number as u64 };
             losses.push(f64::from(engine.gradient(batch, place, &mut gradient)?));
+            observer.on_work();
             Ok(gradient)
         };
         let mut add = |sum: &mut Vec<f32>, part: Vec<f32>| add_assign(sum, &part);
@@ -314,7 +316,7 @@ impl Trainer {
     }
 
     /// Mean loss on held-out windows; `None` where there are too few tokens.
-    fn validation_loss(&mut self) -> Result<Option<f64>, TrainError> {
+    fn validation_loss(&mut self, observer: &mut dyn Observer) -> Result<Option<f64>, TrainError> {
         let model = &self.options.model;
         let size = (self.objective.window)(model.context);
         let (rows, count) = (self.options.micro_batch, self.options.validation.batches);
@@ -332,6 +334,7 @@ impl Trainer {
             }
             let batch = (self.objective.batch)(&windows, model.context, model.vocabulary)?;
             losses.push(f64::from(self.engine.loss(&batch)?));
+            observer.on_work();
         }
         self.operations += 1;
         let losses = reduce::gather_numbers(&mut *self.collective, &losses)?;

@@ -1,7 +1,7 @@
 //! One attempt at a data task: run it on a blocking thread, then commit it or give it back.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use orchestrator_core::{AttemptId, ErrorCode, FencingToken, JobId, TaskOutcome};
@@ -60,9 +60,8 @@ pub(crate) fn attempt(shared: Arc<Shared>, assignment: Assignment) -> impl Futur
         id,
         HeldAttempt {
             fencing_token: FencingToken(assignment.fencing_token),
-            is_rank: false,
             progress: Arc::clone(&progress),
-            rank: Arc::new(Mutex::new(None)),
+            rank: None,
             stopped: Arc::new(Notify::new()),
             leaving: Arc::new(Notify::new()),
         },

@@ -2,24 +2,67 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use orchestrator_core::{AttemptId, FencingToken};
 use orchestrator_pipeline::Progress;
 use orchestrator_proto::v1::{AttemptProgress, RankProgress};
 use tokio::sync::Notify;
 
+use crate::rank::FromRank;
+
 /// One held attempt.
 pub(crate) struct HeldAttempt {
     pub(crate) fencing_token: FencingToken,
-    /// Whether it is a training rank, which takes a gang slot instead of a task slot.
-    pub(crate) is_rank: bool,
     pub(crate) progress: Arc<Progress>,
-    /// What a rank last said of itself.
-    pub(crate) rank: Arc<Mutex<Option<RankProgress>>>,
+    /// For a training rank, which takes a gang slot instead of a task slot.
+    pub(crate) rank: Option<Arc<HeldRank>>,
     /// Wakes whoever must stop the attempt at once (a rank's process does not look at `progress`).
     pub(crate) stopped: Arc<Notify>,
     /// Asks a rank to leave after its step, with a checkpoint.
     pub(crate) leaving: Arc<Notify>,
+}
+
+/// What is known of a held rank.
+pub(crate) struct HeldRank {
+    /// The GPU that is its alone.
+    pub(crate) gpu: Option<u32>,
+    /// What its process last said, and when.
+    said: Mutex<(RankProgress, Instant)>,
+}
+
+impl HeldRank {
+    pub(crate) fn new(gpu: Option<u32>) -> Self {
+        Self { gpu, said: Mutex::new((RankProgress::default(), Instant::now())) }
+    }
+
+    /// Its process said something; `None` where that makes no sense.
+    pub(crate) fn heard(&self, message: Option<&FromRank>) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let (progress, heard) = &mut *said;
+        *heard = Instant::now();
+        match message {
+            Some(FromRank::Progress(place)) => {
+                let metrics = std::mem::take(&mut progress.metrics);
+                *progress = RankProgress {
+                    step: place.step,
+                    phase: place.phase.clone(),
+                    collective: place.collective,
+                    metrics,
+                    phase_order: place.order,
+                    work: place.work,
+                    silent_ms: 0,
+                };
+            }
+            Some(FromRank::Metrics(metrics)) => progress.metrics.clone_from(metrics),
+            _ => {}
+        }
+    }
+
+    fn report(&self) -> RankProgress {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        RankProgress { silent_ms: said.1.elapsed().as_millis() as u64, ..said.0.clone() }
+    }
 }
 
 /// All held attempts, and a bell that rings when one leaves.
@@ -54,8 +97,17 @@ impl Held {
     /// How many task slots and gang slots are taken.
     pub(crate) fn taken(&self) -> (u32, u32) {
         let attempts = self.lock();
-        let ranks = attempts.values().filter(|held| held.is_rank).count() as u32;
+        let ranks = attempts.values().filter(|held| held.rank.is_some()).count() as u32;
         (attempts.len() as u32 - ranks, ranks)
+    }
+
+    /// The first of so many GPUs that no rank has.
+    pub(crate) fn free_gpu(&self, gpus: u32) -> Option<u32> {
+        let attempts = self.lock();
+        let is_taken = |gpu: u32| {
+            attempts.values().any(|held| held.rank.as_ref().is_some_and(|rank| rank.gpu == Some(gpu)))
+        };
+        (0..gpus).find(|gpu| !is_taken(*gpu))
     }
 
     /// Stops the named attempts.
@@ -88,7 +140,7 @@ impl Held {
                     fencing_token: held.fencing_token.0,
                     records,
                     bytes,
-                    rank: held.rank.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+                    rank: held.rank.as_ref().map(|rank| rank.report()),
                 }
             })
             .collect()

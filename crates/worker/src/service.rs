@@ -170,44 +170,49 @@ fn spawn(shared: &Arc<Shared>, attempts: &mut JoinSet<()>, assignment: Assignmen
     }
 }
 
-/// Registers until the coordinator answers; stops attempts that it says are no longer this worker's.
+/// Registers until the coordinator answers.
 async fn register(shared: &Arc<Shared>) {
+    while !try_register(shared).await {
+        if shared.is_draining() {
+            return;
+        }
+        tokio::time::sleep(RECONNECT_PAUSE).await;
+    }
+}
+
+/// Registers; stops attempts that the coordinator says are no longer this worker's. Tells whether it answered.
+async fn try_register(shared: &Arc<Shared>) -> bool {
     let options = &shared.options;
-    loop {
-        let request = RegisterRequest {
-            worker: options.name.0.clone(),
-            host: options.host.clone(),
-            capacity: Some(Capacity {
-                slots: options.slots,
-                memory_bytes: options.memory_bytes,
-                gpus: options.gpus,
-                gang_slots: options.gang_slots,
-            }),
-            held_attempts: shared.held.ids(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            cpu_level: crate::cpu_level().to_owned(),
-        };
-        match shared.client.clone().register(request).await {
-            Ok(reply) => {
-                let RegisterReply { session, lease_ms, heartbeat_ms, lost_attempts } = reply.into_inner();
-                shared.held.stop(&lost_attempts);
-                // A coordinator with a new journal gives the same ids to other jobs.
-                shared.jobs.forget();
-                *shared.session.write().await = Session {
-                    id: session,
-                    lease: Duration::from_millis(lease_ms),
-                    heartbeat: Duration::from_millis(heartbeat_ms.max(10)),
-                };
-                tracing::info!(worker = %options.name, "registered");
-                return;
-            }
-            Err(status) => {
-                tracing::warn!(worker = %options.name, error = %status.message(), "the coordinator does not take this worker yet");
-                if shared.is_draining() {
-                    return;
-                }
-                tokio::time::sleep(RECONNECT_PAUSE).await;
-            }
+    let request = RegisterRequest {
+        worker: options.name.0.clone(),
+        host: options.host.clone(),
+        capacity: Some(Capacity {
+            slots: options.slots,
+            memory_bytes: options.memory_bytes,
+            gpus: options.gpus,
+            gang_slots: options.gang_slots,
+        }),
+        held_attempts: shared.held.ids(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        cpu_level: crate::cpu_level().to_owned(),
+    };
+    match shared.client.clone().register(request).await {
+        Ok(reply) => {
+            let RegisterReply { session, lease_ms, heartbeat_ms, lost_attempts } = reply.into_inner();
+            shared.held.stop(&lost_attempts);
+            // A coordinator with a new journal gives the same ids to other jobs.
+            shared.jobs.forget();
+            *shared.session.write().await = Session {
+                id: session,
+                lease: Duration::from_millis(lease_ms),
+                heartbeat: Duration::from_millis(heartbeat_ms.max(10)),
+            };
+            tracing::info!(worker = %options.name, "registered");
+            true
+        }
+        Err(status) => {
+            tracing::warn!(worker = %options.name, error = %status.message(), "the coordinator does not take this worker yet");
+            false
         }
     }
 }
@@ -230,38 +235,45 @@ async fn lease(shared: &Arc<Shared>, free_slots: u32, free_gang_slots: u32) -> V
     }
 }
 
+/// Tells the coordinator that this worker lives, and stops what it holds once that was not acknowledged for two thirds
+/// of the lease, counted from when the acknowledged call was made: the coordinator counts from when it heard it. No call
+/// is waited for any longer, so that whoever waits for the coordinator meanwhile (a checkpoint, a gang) is bounded too.
 async fn heartbeats(shared: Arc<Shared>) {
     let mut acknowledged = Instant::now();
     loop {
         let Session { id, lease, heartbeat } = shared.session.read().await.clone();
         tokio::time::sleep(heartbeat).await;
-        let request = HeartbeatRequest {
-            session: id,
-            worker: shared.options.name.0.clone(),
-            attempts: shared.held.report(),
-        };
-        let limit = (lease * 2 / 3).max(heartbeat);
-        match tokio::time::timeout(limit, shared.client.clone().heartbeat(request)).await {
-            Ok(Ok(reply)) => {
-                acknowledged = Instant::now();
-                let reply = reply.into_inner();
-                shared.held.stop(&reply.stop);
-                if reply.drain {
-                    shared.drain();
-                }
-            }
-            Ok(Err(status)) if is_unknown_session(&status) => {
-                register(&shared).await;
-                acknowledged = Instant::now();
-            }
-            Ok(Err(_)) | Err(_) => {}
-        }
-        if acknowledged.elapsed() > lease * 2 / 3 && !shared.held.is_empty() {
+        let patience = lease * 2 / 3;
+        let left = patience.saturating_sub(acknowledged.elapsed());
+        // What was held is stopped by then: now a slow answer is better than none.
+        let limit = if left.is_zero() { patience.max(heartbeat) } else { left };
+        let asked = Instant::now();
+        if tokio::time::timeout(limit, beat(&shared, id)).await.unwrap_or(false) {
+            acknowledged = asked;
+        } else if acknowledged.elapsed() >= patience && !shared.held.is_empty() {
             tracing::warn!(
                 "no answer from the coordinator for two thirds of the lease: stopping what is held"
             );
             shared.held.stop_all();
         }
+    }
+}
+
+/// One heartbeat, or a registration where the coordinator does not know this session. Tells whether it answered.
+async fn beat(shared: &Arc<Shared>, session: String) -> bool {
+    let request =
+        HeartbeatRequest { session, worker: shared.options.name.0.clone(), attempts: shared.held.report() };
+    match shared.client.clone().heartbeat(request).await {
+        Ok(reply) => {
+            let reply = reply.into_inner();
+            shared.held.stop(&reply.stop);
+            if reply.drain {
+                shared.drain();
+            }
+            true
+        }
+        Err(status) if is_unknown_session(&status) => try_register(shared).await,
+        Err(_) => false,
     }
 }
 

@@ -1,12 +1,14 @@
 //! The daemons: coordinator, worker, and the rank process that a worker starts.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use orchestrator_coordinator::{Coordinator, CoordinatorOptions, TlsOptions};
 use orchestrator_core::WorkerId;
+use orchestrator_model::engine::cuda_is_present;
 use orchestrator_worker::{Worker, WorkerOptions};
 
 use crate::args::{CoordinatorArgs, WorkerArgs};
@@ -50,6 +52,7 @@ pub(crate) fn coordinator(args: &CoordinatorArgs, console: &Console) -> Result<(
     };
     let token_file = args.token_file.clone().unwrap_or_else(|| args.state.join("token"));
     let token = token(&token_file, args.insecure)?;
+    warn_of_dangers(args, listen, token.is_some(), &token_file, console);
     let options = CoordinatorOptions {
         listen,
         lease_ms: args.lease_ms,
@@ -57,6 +60,7 @@ pub(crate) fn coordinator(args: &CoordinatorArgs, console: &Console) -> Result<(
         token,
         tls,
         insecure: args.insecure,
+        hang_ms: args.hang_timeout_ms,
         ..CoordinatorOptions::new(args.state.join("journal.sqlite"))
     };
     let runtime = runtime()?;
@@ -73,6 +77,29 @@ pub(crate) fn coordinator(args: &CoordinatorArgs, console: &Console) -> Result<(
             }
         }
     })
+}
+
+/// Says what an operator may not have meant.
+fn warn_of_dangers(
+    args: &CoordinatorArgs,
+    listen: SocketAddr,
+    guarded: bool,
+    token_file: &Path,
+    console: &Console,
+) {
+    if args.insecure && (!guarded || (args.certificate.is_none() && !listen.ip().is_loopback())) {
+        let open = if guarded {
+            "calls are not encrypted and the token can be overheard"
+        } else {
+            "anybody who reaches the port can run jobs, which read and write as this user"
+        };
+        console.note(&format!("warning: --insecure on {listen}: {open}"));
+    }
+    let mode = std::fs::metadata(token_file).map(|file| file.permissions().mode());
+    if guarded && mode.is_ok_and(|mode| mode & 0o077 != 0) {
+        let file = token_file.display();
+        console.note(&format!("warning: others can read the token in `{file}`: expected mode 0600"));
+    }
 }
 
 /// The token of the cluster: what the file holds, or a new one that only this user can read.
@@ -101,8 +128,8 @@ pub(crate) fn worker(args: WorkerArgs, console: &Console) -> Result<(), Failure>
         host: args.host,
         slots,
         gang_slots: args.gang_slots.unwrap_or(slots),
-        memory_bytes: memory_bytes(),
-        gpus: args.gpus,
+        memory_bytes: args.memory.map_or_else(memory_bytes, |memory| memory.0),
+        gpus: usable_gpus(args.gpus, console),
         scratch,
         rank_command: rank_command()?,
         reporter: Arc::new(AnalyticsReporter),
@@ -155,9 +182,30 @@ fn default_name() -> String {
     format!("{}-{}", if host.is_empty() { "worker" } else { host }, std::process::id())
 }
 
-/// Memory of this machine, or 0 where it cannot be told.
+/// Memory of this machine or of the container that this runs in, or 0 where it cannot be told.
 fn memory_bytes() -> u64 {
     let text = std::fs::read_to_string(PathBuf::from("/proc/meminfo")).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()).unwrap_or(0) << 10
+    let machine =
+        line.and_then(|line| line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()).unwrap_or(0)
+            << 10;
+    // Version 2 of control groups, then version 1; as a container sees them. `max` and huge numbers are no limit.
+    let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+    let limit = limits.iter().find_map(|file| std::fs::read_to_string(file).ok()?.trim().parse::<u64>().ok());
+    match limit {
+        Some(limit) if machine == 0 => limit,
+        Some(limit) => limit.min(machine),
+        None => machine,
+    }
+}
+
+/// How many of the GPUs named can be used: none without a driver, or without the feature in this build.
+pub(crate) fn usable_gpus(gpus: u32, console: &Console) -> u32 {
+    if gpus == 0 || cuda_is_present() {
+        return gpus;
+    }
+    console.note(&format!(
+        "warning: --gpus {gpus}: this machine has no NVIDIA driver, or this build has no feature `cuda`; no GPU is offered"
+    ));
+    0
 }

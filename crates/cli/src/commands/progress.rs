@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use orchestrator_core::units::ByteSize;
@@ -13,12 +14,27 @@ use crate::console::{Console, count};
 pub(crate) struct Bars {
     all: Option<MultiProgress>,
     bars: Mutex<BTreeMap<u32, ProgressBar>>,
+    /// What the job was last said to wait for.
+    waiting: Mutex<Waiting>,
+}
+
+/// A job waits a little at every turn; what lasts longer is told.
+const WAIT_TOLD: Duration = Duration::from_secs(3);
+
+struct Waiting {
+    texts: Vec<String>,
+    since: Instant,
+    told: bool,
 }
 
 impl Bars {
     /// Shows bars if a person watches.
     pub(crate) fn new(console: &Console) -> Self {
-        Self { all: console.is_interactive().then(MultiProgress::new), bars: Mutex::default() }
+        Self {
+            all: console.is_interactive().then(MultiProgress::new),
+            bars: Mutex::default(),
+            waiting: Mutex::new(Waiting { texts: Vec::new(), since: Instant::now(), told: true }),
+        }
     }
 
     /// Draws the state of a job.
@@ -33,6 +49,17 @@ impl Bars {
                 bar
             });
             draw(bar, phase);
+        }
+        let mut waiting = self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if waiting.texts != detail.waiting {
+            *waiting = Waiting { texts: detail.waiting.clone(), since: Instant::now(), told: false };
+        }
+        if !waiting.told && waiting.since.elapsed() >= WAIT_TOLD {
+            waiting.told = true;
+            for text in &waiting.texts {
+                // A line that cannot be drawn is no reason to stop.
+                let _ = all.println(text);
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use orchestrator_core::units::ByteSize;
 use orchestrator_proto::MESSAGE_SIZE_MAX;
 use orchestrator_proto::v1::jobs_client::JobsClient;
 use orchestrator_proto::v1::{
@@ -113,7 +114,8 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
 /// Gives a job to the coordinator.
 pub(crate) fn submit(args: &SubmitArgs, console: &Console) -> Result<(), Failure> {
     let resolved = job_file::freeze(job_file::load(&args.job)?)?;
-    let (priority, output) = (resolved.job.priority, resolved.job.output.clone());
+    let output = resolved.job.output.clone();
+    let priority = args.priority.unwrap_or(resolved.job.priority);
     let request = SubmitRequest {
         resolved_job: resolved.to_json().map_err(anyhow::Error::from)?,
         priority,
@@ -282,7 +284,9 @@ pub(crate) fn workers(remote: &Remote, console: &Console) -> Result<(), Failure>
         .iter()
         .map(|worker| {
             json!({ "worker": worker.worker, "host": worker.host, "slots": worker.slots, "busy": worker.busy,
-                "gang_slots": worker.gang_slots, "gpus": worker.gpus, "memory_bytes": worker.memory_bytes,
+                "gang_slots": worker.gang_slots, "ranks": worker.ranks,
+                "gpus": worker.gpus, "gpus_taken": worker.gpus_taken,
+                "memory_bytes": worker.memory_bytes, "memory_taken_bytes": worker.memory_taken_bytes,
                 "since_heartbeat_ms": worker.since_heartbeat_ms, "draining": worker.draining,
                 "version": worker.version })
         })
@@ -292,17 +296,26 @@ pub(crate) fn workers(remote: &Remote, console: &Console) -> Result<(), Failure>
             .iter()
             .map(|worker| {
                 let state = if worker.draining { "draining" } else { "up" };
+                let memory = match worker.memory_bytes {
+                    0 => "any".to_owned(),
+                    bytes => ByteSize(bytes).to_string(),
+                };
                 [
                     worker.worker.clone(),
                     worker.host.clone(),
                     format!("{}/{}", worker.busy, worker.slots),
-                    worker.gang_slots.to_string(),
-                    worker.gpus.to_string(),
+                    format!("{}/{}", worker.ranks, worker.gang_slots),
+                    format!("{}/{}", worker.gpus_taken, worker.gpus),
+                    format!("{}/{memory}", ByteSize(worker.memory_taken_bytes)),
                     format!("{} ms", count(worker.since_heartbeat_ms)),
                     state.to_owned(),
                 ]
             })
             .collect();
-        table(["worker", "host", "busy", "gang slots", "gpus", "heard", "state"], &[2, 3, 4, 5], rows)
+        table(
+            ["worker", "host", "tasks", "ranks", "gpus", "memory", "heard", "state"],
+            &[2, 3, 4, 5, 6],
+            rows,
+        )
     })
 }

@@ -8,6 +8,7 @@ use anyhow::Context;
 use orchestrator_coordinator::{Coordinator, CoordinatorOptions};
 use orchestrator_core::WorkerId;
 use orchestrator_job::Resolved;
+use orchestrator_job::spec::Device;
 use orchestrator_proto::v1::{Disposition, JobDetail, SubmitRequest};
 use orchestrator_worker::{Worker, WorkerOptions};
 
@@ -30,6 +31,8 @@ pub(crate) fn run(args: &RunArgs, console: &Console) -> Result<(), Failure> {
         job.output = absolute(output)?;
     }
     let resolved = job_file::freeze(job)?;
+    let gpus = daemons::usable_gpus(args.gpus, console);
+    check_devices(gpus, &resolved)?;
     let state = state_directory(args, &resolved)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -40,7 +43,7 @@ pub(crate) fn run(args: &RunArgs, console: &Console) -> Result<(), Failure> {
     let workers = args.workers.unwrap_or_else(daemons::cores).max(1);
     let detail = runtime.block_on(async {
         tokio::select! {
-            detail = embedded(&resolved, &state, workers, args.reuse, console) => detail,
+            detail = embedded(&resolved, &state, (workers, gpus), args, console) => detail,
             _ = tokio::signal::ctrl_c() => {
                 Err(Failure::Failed(anyhow::anyhow!("interrupted: run the same command again to go on from here")))
             }
@@ -49,6 +52,20 @@ pub(crate) fn run(args: &RunArgs, console: &Console) -> Result<(), Failure> {
     // Blocking tasks that were told to stop end at their next record; nothing is lost by not waiting for them.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     summary::finish(&detail?, &output, console)
+}
+
+/// Nobody else brings the GPUs that a job asks for: it would wait for them for ever.
+fn check_devices(gpus: u32, resolved: &Resolved) -> Result<(), Failure> {
+    match resolved.job.train() {
+        Some((_, train)) if train.device == Device::Cuda && train.world_size > gpus => {
+            Err(Failure::usage(anyhow::anyhow!(
+                "`device: cuda` takes a GPU for each of {} ranks, and `--gpus` offers {gpus}: expected as many, or \
+                 `device: auto`, which goes on with the CPU",
+                train.world_size
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn absolute(output: &str) -> Result<String, Failure> {
@@ -78,8 +95,8 @@ fn state_directory(args: &RunArgs, resolved: &Resolved) -> Result<PathBuf, Failu
 async fn embedded(
     resolved: &Resolved,
     state: &Path,
-    workers: u32,
-    reuse: bool,
+    (workers, gpus): (u32, u32),
+    args: &RunArgs,
     console: &Console,
 ) -> Result<JobDetail, Failure> {
     let token = certs::new_token()?;
@@ -87,6 +104,7 @@ async fn embedded(
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         lease_ms: LEASE_MS,
         heartbeat_ms: HEARTBEAT_MS,
+        hang_ms: args.hang_timeout_ms,
         embedded: true,
         token: Some(token.clone()),
         ..CoordinatorOptions::new(state.join("journal.sqlite"))
@@ -99,7 +117,7 @@ async fn embedded(
     let request = SubmitRequest {
         resolved_job: resolved.to_json().map_err(anyhow::Error::from)?,
         priority: resolved.job.priority,
-        reuse,
+        reuse: args.reuse,
     };
     let reply = client.submit(request).await.map_err(|status| remote::refused(&status))?.into_inner();
     match reply.disposition() {
@@ -120,8 +138,9 @@ async fn embedded(
                 host: "127.0.0.1".to_owned(),
                 slots: 1,
                 gang_slots,
+                // All of them share this machine, which one run may ask more of than it has.
                 memory_bytes: 0,
-                gpus: 0,
+                gpus: if number == 0 { gpus } else { 0 },
                 scratch: scratch.clone(),
                 rank_command: daemons::rank_command()?,
                 reporter: Arc::new(AnalyticsReporter),

@@ -108,7 +108,7 @@ pub(crate) fn detail_json(detail: &JobDetail) -> Value {
         .collect();
     json!({ "job": summary.job, "name": summary.name, "state": state_name(summary.state()),
         "output": summary.output, "error": summary.error, "phases": phases, "running": running,
-        "quarantined": quarantined })
+        "quarantined": quarantined, "waiting": detail.waiting, "priority": summary.priority })
 }
 
 fn phase_state(state: PhaseState) -> &'static str {
@@ -132,6 +132,9 @@ pub(crate) fn detail_text(detail: &JobDetail) -> String {
     );
     if !summary.error.is_empty() {
         let _ = writeln!(text, "error  {}", summary.error);
+    }
+    for waiting in &detail.waiting {
+        let _ = writeln!(text, "waits  {waiting}");
     }
     let rows = detail.phases.iter().map(|phase| {
         [

@@ -203,6 +203,9 @@ impl Jobs for JobsService {
 
 async fn detail(desk: &Desk, job: &JobId) -> Result<JobDetail, Status> {
     let id = job.clone();
-    let detail = desk.look(move |scheduler| views::detail(scheduler, &id)).await?;
+    let mut detail = desk.look(move |scheduler| views::detail(scheduler, &id)).await?;
+    if let Some(detail) = detail.as_mut().filter(|detail| !views::is_over(detail)) {
+        detail.waiting.extend(desk.waits.of(job));
+    }
     detail.ok_or_else(|| AskError::Refused(Refusal::UnknownJob(job.clone())).into())
 }

@@ -1,5 +1,7 @@
 //! What people see of jobs and workers.
 
+use std::fmt::Write as _;
+
 use orchestrator_core::JobId;
 use orchestrator_proto::v1::{
     AttemptDetail, JobDetail, JobState, JobSummary, PhaseDetail, PhaseState, QuarantinedTask, WorkerSummary,
@@ -8,6 +10,8 @@ use orchestrator_scheduler::{Job, JobStatus, LeaseClock, PhaseStatus, Scheduler,
 
 /// Running attempts and quarantined tasks that one answer names; the counts tell of the rest.
 const NAMED_MAX: usize = 1_000;
+/// A rank that stands still for so long is said to.
+const TOLD_STILL_MS: u64 = 2_000;
 
 pub(crate) fn summary(id: &JobId, job: &Job) -> JobSummary {
     let done = job.phases.iter().filter(|phase| phase.status == PhaseStatus::Published).count();
@@ -74,7 +78,7 @@ pub(crate) fn detail(scheduler: &Scheduler, id: &JobId) -> Option<JobDetail> {
                 worker: clock.worker.0.clone(),
                 age_ms: now.saturating_sub(clock.granted),
                 since_heartbeat_ms: now.saturating_sub(clock.renewed),
-                doing: doing(clock),
+                doing: doing(clock, now),
             });
         }
     }
@@ -91,27 +95,39 @@ pub(crate) fn detail(scheduler: &Scheduler, id: &JobId) -> Option<JobDetail> {
             error: task.error.clone().unwrap_or_default(),
         })
         .collect();
-    Some(JobDetail { summary: Some(summary(id, job)), phases, running, quarantined })
+    let waiting = scheduler.waits_for(id).map(|wait| wait.text().to_owned()).into_iter().collect();
+    Some(JobDetail { summary: Some(summary(id, job)), phases, running, quarantined, waiting })
 }
 
-fn doing(clock: &LeaseClock) -> String {
+fn doing(clock: &LeaseClock, now: u64) -> String {
     match (clock.rank, &clock.progress.rank) {
-        (Some(rank), Some(at)) => {
-            format!("rank {rank}: step {}, {}, collective {}", at.step, at.phase, at.collective)
+        (Some(rank), Some(at)) if !at.phase.is_empty() => {
+            let mut text =
+                format!("rank {rank}: step {}, {}, collective {}", at.step, at.phase, at.collective);
+            let (still, silent) = (now.saturating_sub(clock.advanced), at.silent_ms);
+            if silent >= TOLD_STILL_MS {
+                let _ = write!(text, "; its process is silent for {} s", silent / 1_000);
+            } else if still >= TOLD_STILL_MS {
+                let _ = write!(text, " for {} s", still / 1_000);
+            }
+            text
         }
-        (Some(rank), None) => format!("rank {rank}: joining"),
+        (Some(rank), _) => format!("rank {rank}: joining"),
         (None, _) => format!("{} records", clock.progress.records),
     }
 }
 
 pub(crate) fn workers(scheduler: &Scheduler) -> Vec<WorkerSummary> {
     let summary = |(name, worker): (&orchestrator_core::WorkerId, &orchestrator_scheduler::Worker)| {
-        let (tasks, ranks) = scheduler.load(name);
+        let ((tasks, ranks), taken) = (scheduler.load(name), scheduler.taken(name));
         WorkerSummary {
             worker: name.0.clone(),
             host: worker.host.clone(),
             slots: worker.capacity.slots,
-            busy: tasks + ranks,
+            busy: tasks,
+            ranks,
+            gpus_taken: taken.gpus,
+            memory_taken_bytes: taken.memory_bytes,
             gang_slots: worker.capacity.gang_slots,
             gpus: worker.capacity.gpus,
             memory_bytes: worker.capacity.memory_bytes,

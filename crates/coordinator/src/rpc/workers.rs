@@ -98,6 +98,9 @@ impl Workers for WorkersService {
                     phase: short(rank.phase),
                     collective: rank.collective,
                     metrics: short(rank.metrics),
+                    phase_order: rank.phase_order,
+                    work: rank.work,
+                    silent_ms: rank.silent_ms,
                 });
                 let progress = Progress { records: attempt.records, bytes: attempt.bytes, rank };
                 (AttemptId(attempt.attempt), FencingToken(attempt.fencing_token), progress)
@@ -224,6 +227,7 @@ fn assignment(assignment: scheduler::Assignment) -> Assignment {
             world_size: seat.world_size,
             generation: seat.generation,
             resume_from: seat.resume_from,
+            gpus: seat.gpus,
         }),
     }
 }

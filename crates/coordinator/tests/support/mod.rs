@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orchestrator_coordinator::{
-    Coordinator, CoordinatorOptions, Handle, PhaseKind, PhaseSpec, PlanError, PlannedJob, PlannedStage,
-    Planner,
+    Coordinator, CoordinatorOptions, Expansion, Handle, PhaseKind, PhaseSpec, PlanError, PlannedJob,
+    PlannedStage, Planner,
 };
 use orchestrator_core::{Digest, FileKind, FileRecord, StageTally, TaskOutcome};
 use orchestrator_proto::v1::jobs_client::JobsClient;
@@ -51,12 +51,13 @@ impl Planner for SumPlanner {
         })
     }
 
-    fn expand(&self, _: &str, phase: u32, committed: &[Vec<TaskOutcome>]) -> Result<Vec<String>, PlanError> {
+    fn expand(&self, _: &str, phase: u32, committed: &[Vec<TaskOutcome>]) -> Result<Expansion, PlanError> {
         if phase == 0 {
-            return Ok((0..TASKS).map(|task| format!("0 {task}")).collect());
+            let tasks = (0..TASKS).map(|task| format!("0 {task}")).collect();
+            return Ok(Expansion { tasks, ..Expansion::default() });
         }
         let sum: u64 = committed[0].iter().filter_map(|outcome| outcome.detail.as_u64()).sum();
-        Ok(vec![format!("1 {sum}")])
+        Ok(Expansion { tasks: vec![format!("1 {sum}")], ..Expansion::default() })
     }
 
     fn differences(&self, before: &str, after: &str) -> Result<Vec<String>, PlanError> {

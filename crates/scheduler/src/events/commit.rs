@@ -34,6 +34,7 @@ pub(crate) fn apply(
     let place = clock.place;
     scheduler.clocks.stop(attempt.attempt);
     scheduler.clocks.committed.insert(attempt.attempt, place.clone());
+    scheduler.wake_blocked();
     let fact = Fact::Committed { place: place.clone(), attempt: attempt.attempt, records, bytes, outcome };
     scheduler.record(fact);
     if let Some(TaskStatus::Committed(lease)) = scheduler.state.task(&place).map(|task| &task.status) {

@@ -20,7 +20,7 @@ pub(crate) fn apply(
         });
         if own {
             scheduler.clocks.renew(attempt, now, now + scheduler.options.lease_ms);
-            scheduler.clocks.set_progress(attempt, progress);
+            scheduler.clocks.set_progress(attempt, progress, now);
         } else if !scheduler.clocks.committed.contains_key(&attempt) {
             stop.push(attempt);
         }

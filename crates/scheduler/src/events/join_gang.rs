@@ -1,9 +1,12 @@
 //! A rank says where it listens; once all have, each learns all addresses.
 
+use orchestrator_core::AttemptId;
+
 use crate::command::{Answer, Refusal};
 use crate::event::AttemptRef;
 use crate::fact::Fact;
 use crate::scheduler::Scheduler;
+use crate::state::Place;
 
 /// Bounds of what a rank may say.
 const ADDRESS_BYTES_MAX: usize = 256;
@@ -39,7 +42,17 @@ pub(crate) fn apply(
     }
     let addresses: Vec<String> = std::mem::take(&mut clock.joined).into_values().collect();
     let nccl_id = std::mem::take(&mut clock.nccl_id);
+    // Whoever waited for the last to come is no slower for it.
+    let now = scheduler.now;
+    for attempt in gang_attempts(scheduler, &place) {
+        scheduler.clocks.advance(attempt, now);
+    }
     scheduler.record(Fact::GangFormed { place, addresses: addresses.clone(), nccl_id: nccl_id.clone() });
     scheduler.effects.wake();
     Ok(Answer::Formed { addresses, nccl_id })
+}
+
+fn gang_attempts(scheduler: &Scheduler, place: &Place) -> Vec<AttemptId> {
+    let gang = scheduler.state.phase(&place.job, place.phase).and_then(|phase| phase.gang.as_ref());
+    gang.into_iter().flat_map(|gang| &gang.seats).map(|seat| seat.lease.attempt).collect()
 }

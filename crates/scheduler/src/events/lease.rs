@@ -1,7 +1,10 @@
-//! A worker wants work: seats that wait for it, then ready tasks in order.
+//! A worker wants work: seats that wait for it, then ready tasks in order, as far as there is room.
+
+use std::ops::Bound;
 
 use orchestrator_core::{AttemptId, FencingToken, WorkerId};
 
+use crate::capacity::Capacity;
 use crate::clocks::Turn;
 use crate::command::{Answer, Assignment, Refusal, Seating};
 use crate::event::Caller;
@@ -9,7 +12,7 @@ use crate::fact::Fact;
 use crate::scheduler::Scheduler;
 use crate::state::{Lease, Place};
 
-/// How far down the queue is looked for a task that did not fail on this very worker.
+/// How far down a job's queue is looked for a task that did not fail on this very worker.
 const LOOKED_AT_MAX: usize = 32;
 
 pub(crate) fn apply(
@@ -32,27 +35,62 @@ pub(crate) fn apply(
         .into_iter()
         .filter_map(|attempt| seat(scheduler, attempt))
         .collect();
-    let held = scheduler.clocks.load(worker).0;
-    let capacity = scheduler.clocks.workers.get(worker).map_or(0, |entry| entry.capacity.slots);
-    let free = if draining { 0 } else { free_slots.min(capacity.saturating_sub(held)) };
-    for _ in 0..free {
-        let Some(turn) = next(scheduler, worker) else { break };
-        assignments.extend(task(scheduler, turn, worker));
+    if !draining {
+        let mut slots = free_slots;
+        while let Some((turn, takes)) = next(scheduler, worker, slots) {
+            slots = slots.saturating_sub(takes.slots);
+            assignments.extend(task(scheduler, turn, worker, takes));
+        }
     }
     Ok(Answer::Leased(assignments))
 }
 
-/// The first ready task in order that may go to this worker now.
-fn next(scheduler: &Scheduler, worker: &WorkerId) -> Option<Turn> {
-    let others = scheduler.clocks.workers.iter().any(|(name, entry)| {
-        name != worker && !entry.draining && entry.capacity.slots > 0 && scheduler.is_fresh(entry.last_seen)
-    });
-    scheduler.clocks.ready.iter().take(LOOKED_AT_MAX).copied().find(|turn| {
+/// The first ready task in order that this worker has room for, and what it takes. The tasks of a phase are alike, so
+/// what has no room stands for all of its job: those behind it may go on, if they leave room for it.
+fn next(scheduler: &mut Scheduler, worker: &WorkerId, slots: u32) -> Option<(Turn, Capacity)> {
+    let entry = scheduler.clocks.workers.get(worker)?;
+    let offered = entry.capacity.offered();
+    let mut free = scheduler.free(worker, entry);
+    free.slots = free.slots.min(slots);
+    if free.slots == 0 {
+        return None;
+    }
+    let mut from = scheduler.clocks.ready.first().copied()?;
+    loop {
+        let takes = takes(scheduler, from)?;
+        let order = from.order();
+        if scheduler.fits_behind(order, worker, free, takes) > 0 {
+            if let Some(turn) = first_not_failed_here(scheduler, from, worker) {
+                return Some((turn, takes));
+            }
+        } else if offered.fits(takes) > 0 {
+            scheduler.reserve(order, worker, takes);
+        }
+        let last = Turn { task: u32::MAX, ..from };
+        from = scheduler.clocks.ready.range((Bound::Excluded(last), Bound::Unbounded)).next().copied()?;
+    }
+}
+
+/// What a task that waits for its turn takes.
+fn takes(scheduler: &Scheduler, turn: Turn) -> Option<Capacity> {
+    let place = place(scheduler, turn)?;
+    scheduler.state.phase(&place.job, place.phase).map(Capacity::of_task)
+}
+
+/// The first task of a job from `turn` on that may go to this worker now.
+fn first_not_failed_here(scheduler: &Scheduler, turn: Turn, worker: &WorkerId) -> Option<Turn> {
+    let last = Turn { task: u32::MAX, ..turn };
+    scheduler.clocks.ready.range(turn..=last).take(LOOKED_AT_MAX).copied().find(|turn| {
         let Some(since) = scheduler.clocks.ready_since.get(turn) else { return true };
         let failed_here = place(scheduler, *turn).is_some_and(|place| {
             scheduler.state.task(&place).is_some_and(|task| task.failed_on.as_ref() == Some(worker))
         });
-        !(failed_here && others && scheduler.now < since + scheduler.options.elsewhere_ms)
+        let elsewhere = || {
+            let takes = takes(scheduler, *turn).unwrap_or_default();
+            let mut others = scheduler.open_workers().filter(|(name, _)| *name != worker);
+            others.any(|(_, entry)| entry.capacity.offered().fits(takes) > 0)
+        };
+        !(failed_here && scheduler.now < since + scheduler.options.elsewhere_ms && elsewhere())
     })
 }
 
@@ -62,14 +100,15 @@ fn place(scheduler: &Scheduler, turn: Turn) -> Option<Place> {
     Some(Place { job: job.clone(), phase, task: turn.task })
 }
 
-fn task(scheduler: &mut Scheduler, turn: Turn, worker: &WorkerId) -> Option<Assignment> {
+fn task(scheduler: &mut Scheduler, turn: Turn, worker: &WorkerId, takes: Capacity) -> Option<Assignment> {
     let place = place(scheduler, turn)?;
     scheduler.clocks.unqueue(turn);
     let attempt = AttemptId(scheduler.state.last_attempt + 1);
     let token = FencingToken(scheduler.state.last_token + 1);
     let lease = Lease { attempt, token, worker: worker.clone() };
     scheduler.record(Fact::Leased { place: place.clone(), attempt, token, worker: worker.clone() });
-    scheduler.start_lease(&place, &lease, None);
+    scheduler.start_lease(&place, &lease, None, takes);
+    scheduler.unreserve(turn.order(), worker);
     let job = scheduler.state.jobs.get(&place.job)?;
     let spec = job.phases[place.phase as usize].tasks[place.task as usize].spec.clone();
     Some(Assignment { output: job.output.clone(), place, attempt, token, spec, seat: None })
@@ -89,6 +128,7 @@ fn seat(scheduler: &Scheduler, attempt: AttemptId) -> Option<Assignment> {
         seat: Some(Seating {
             rank: clock.rank?,
             world_size: gang.seats.len() as u32,
+            gpus: clock.takes.gpus,
             generation: gang.generation,
             resume_from: gang
                 .checkpoint

@@ -1,13 +1,19 @@
 //! The caller found a phase's tasks. A phase without tasks is done at once.
 
-use orchestrator_core::JobId;
+use orchestrator_core::{Demand, JobId};
 
 use crate::command::Level;
 use crate::fact::Fact;
 use crate::scheduler::Scheduler;
 use crate::state::{PhaseStatus, Place};
 
-pub(crate) fn apply(scheduler: &mut Scheduler, job: &JobId, phase: u32, mut tasks: Vec<String>) {
+pub(crate) fn apply(
+    scheduler: &mut Scheduler,
+    job: &JobId,
+    phase: u32,
+    mut tasks: Vec<String>,
+    demand: Demand,
+) {
     let Some(entry) = scheduler.state.jobs.get(job).filter(|entry| entry.current_phase() == Some(phase))
     else {
         return;
@@ -24,9 +30,10 @@ pub(crate) fn apply(scheduler: &mut Scheduler, job: &JobId, phase: u32, mut task
             return scheduler.fail_job(job, error);
         }
     }
+    let demand = Demand { slots: demand.slots.max(1), ..demand }; // or one lease would take all
     let text = format!("phase {phase} ({}): {} tasks", current.spec.name, tasks.len());
     let count = tasks.len() as u32;
-    scheduler.record(Fact::PhaseExpanded { job: job.clone(), phase, tasks });
+    scheduler.record(Fact::PhaseExpanded { job: job.clone(), phase, tasks, demand });
     scheduler.effects.log(job, Level::Info, text);
     for task in 0..count {
         scheduler.enqueue(&Place { job: job.clone(), phase, task }, 0);

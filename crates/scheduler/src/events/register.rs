@@ -34,7 +34,7 @@ pub(crate) fn apply(scheduler: &mut Scheduler, registration: Registration) -> An
         cpu_level,
         draining: false,
         last_seen: now,
-        held_before: scheduler.clocks.load(&worker),
+        held_before: scheduler.clocks.taken(&worker),
     };
     scheduler.clocks.workers.insert(worker, entry);
     scheduler.seat_gangs();

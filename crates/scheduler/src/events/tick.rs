@@ -1,4 +1,4 @@
-//! Time went by: leases run out, back-offs end, gangs give up waiting.
+//! Time went by: leases run out, back-offs end, gangs give up waiting, ranks that hang are found.
 
 use orchestrator_core::JobId;
 
@@ -42,6 +42,7 @@ pub(crate) fn apply(scheduler: &mut Scheduler) {
             scheduler.end_generation(&Place { job, phase, task: 0 }, Cost::Loss, &error, false);
         }
     }
+    scheduler.end_hung_generations();
     let forget = scheduler.options.lease_ms.saturating_mul(FORGET_TERMS);
     let clocks = &mut scheduler.clocks;
     let silent: Vec<_> = clocks
@@ -53,7 +54,9 @@ pub(crate) fn apply(scheduler: &mut Scheduler) {
     for name in silent {
         clocks.workers.remove(&name);
     }
+    scheduler.tidy_reservations();
     scheduler.seat_gangs();
+    scheduler.tell_waits();
 }
 
 fn is_late(scheduler: &Scheduler, job: &JobId, seated_at: u64) -> bool {

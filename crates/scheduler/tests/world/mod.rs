@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use orchestrator_core::{AttemptId, FencingToken, JobId, StageTally, TaskOutcome, WorkerId};
+use orchestrator_core::{AttemptId, Demand, FencingToken, JobId, StageTally, TaskOutcome, WorkerId};
 use orchestrator_scheduler::{
     Answer, Assignment, AttemptRef, Caller, Capacity, Command, Event, Fact, FailureKind, JobRequest,
-    JobStatus, Options, PhaseKind, PhaseSpec, Place, Progress, Registration, Scheduler, State, Step,
+    JobStatus, Options, PhaseKind, PhaseSpec, Place, Progress, RankProgress, Registration, Scheduler, State,
+    Step,
 };
 
 /// Steps of 100 ms after which a world must have come to an end.
@@ -51,6 +52,8 @@ pub(crate) struct World {
     round: u64,
     workers: BTreeMap<WorkerId, SimWorker>,
     effects: Vec<Command>,
+    /// Ranks that hang, since when, and whether their process is silent too.
+    hung: BTreeMap<AttemptId, (u64, bool)>,
     committed: BTreeMap<Place, AttemptId>,
     trace: String,
 }
@@ -65,6 +68,7 @@ impl World {
             round: 0,
             workers: BTreeMap::new(),
             effects: Vec::new(),
+            hung: BTreeMap::new(),
             committed: BTreeMap::new(),
             trace: String::new(),
         };
@@ -234,7 +238,8 @@ impl World {
                             .is_some_and(|phase| phase.gang.is_some());
                         let count = if gang { 1 } else { (u64::from(phase) * 7 + job.0.len() as u64) % 9 };
                         let tasks = (0..count).map(|task| format!("{job}/{phase}/{task}")).collect();
-                        Event::PhaseExpanded { job, phase, tasks }
+                        let demand = demand(&job, phase, gang);
+                        Event::PhaseExpanded { job, phase, tasks, demand }
                     }
                     Command::Publish { place, attempt } => {
                         let known = self.committed.get(&place);
@@ -261,7 +266,10 @@ impl World {
             let attempts = self.workers[name]
                 .held
                 .values()
-                .map(|(assignment, _, _)| (assignment.attempt, assignment.token, Progress::default()))
+                .map(|(assignment, _, _)| {
+                    let rank = assignment.seat.as_ref().map(|_| self.standing(assignment));
+                    (assignment.attempt, assignment.token, Progress { rank, ..Progress::default() })
+                })
                 .collect();
             let step = self.step(Event::Heartbeat { caller: caller.clone(), attempts });
             match step.answer {
@@ -298,6 +306,28 @@ impl World {
         }
     }
 
+    /// Whether a rank of the same generation hangs: then all of them wait.
+    fn waits(&self, assignment: &Assignment) -> bool {
+        let generation = |other: &Assignment| other.seat.as_ref().map(|seat| seat.generation);
+        let held = self.workers.values().flat_map(|worker| worker.held.values());
+        held.filter(|(other, _, _)| {
+            other.place == assignment.place && generation(other) == generation(assignment)
+        })
+        .any(|(other, _, _)| self.hung.contains_key(&other.attempt))
+    }
+
+    /// Where a rank stands: ever further, unless somebody hangs. Who hangs is a step behind.
+    fn standing(&self, assignment: &Assignment) -> RankProgress {
+        let hung = self.hung.get(&assignment.attempt);
+        let step = match (hung, self.waits(assignment)) {
+            (Some(_), _) => 1,
+            (None, true) => 2,
+            (None, false) => 3 + self.round,
+        };
+        let silent_ms = hung.filter(|(_, silent)| *silent).map_or(0, |(since, _)| self.now - since);
+        RankProgress { step, phase: "compute".into(), silent_ms, ..RankProgress::default() }
+    }
+
     fn work(&mut self, name: &WorkerId, assignment: &Assignment, until: u64, checkpoints: u64) {
         let attempt = AttemptRef {
             caller: Caller { worker: name.clone(), session: self.workers[name].session.clone() },
@@ -319,6 +349,13 @@ impl World {
                 Ok(other) => panic!("a rank was answered with {other:?}"),
                 Err(_) => self.forget(name, assignment.attempt),
             }
+            return;
+        }
+        if assignment.seat.is_some() && self.troubled() && self.random.below(150) == 0 {
+            let silent = self.random.chance(50);
+            self.hung.entry(assignment.attempt).or_insert((self.now, silent));
+        }
+        if assignment.seat.is_some() && self.waits(assignment) {
             return;
         }
         if self.random.chance(5) && assignment.seat.as_ref().is_some_and(|seat| seat.rank == 0) {
@@ -392,7 +429,7 @@ impl World {
         let registration = Registration {
             worker: name.clone(),
             host: "h".into(),
-            capacity: Capacity { slots: 2, gang_slots: 1, ..Default::default() },
+            capacity: capacity(name),
             held,
             version: "1".into(),
             cpu_level: "v3".into(),
@@ -415,12 +452,27 @@ impl World {
     }
 }
 
+/// The first worker has more memory than the others.
+fn capacity(name: &WorkerId) -> Capacity {
+    let memory_bytes = if name.0 == "w0" { 8 << 30 } else { 4 << 30 };
+    Capacity { slots: 2, gang_slots: 1, memory_bytes, gpus: 1 }
+}
+
+/// Some tasks fit on every worker, some on the first alone, and some are many to a worker.
+fn demand(job: &JobId, phase: u32, gang: bool) -> Demand {
+    let kind = phase as usize + job.0.bytes().map(usize::from).sum::<usize>();
+    let gib = if gang { [0, 1, 3, 4][kind % 4] } else { [0, 2, 3, 6][kind % 4] };
+    let gpus = u32::from(kind.is_multiple_of(3));
+    Demand { slots: 1, memory_bytes: gib << 30, gpus, gpus_optional: gang && kind.is_multiple_of(2) }
+}
+
 fn options(incarnation: u64) -> Options {
     Options {
         incarnation,
         lease_ms: 3_000,
         gang_join_ms: 2_000,
         gang_regroup_ms: 1_000,
+        hang_ms: 4_000,
         ..Options::default()
     }
 }

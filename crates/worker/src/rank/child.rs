@@ -25,12 +25,13 @@ use orchestrator_train::{
 
 use crate::collective::{Listener, Secret, TcpCollective};
 use crate::execute::chain;
+use crate::rank::pulse::Pulse;
 use crate::rank::{FailedKind, FromRank, Start, ToRank};
 
 /// Messages of the worker not yet looked at.
 const INBOX: usize = 16;
-/// The least time between two progress messages; a step may take microseconds.
-const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+/// The least time between two messages with metrics; a step may take microseconds.
+const METRICS_EVERY: Duration = Duration::from_millis(200);
 /// The longest `metrics.jsonl` that is read back on a resume.
 const METRICS_LIMIT: u64 = 4 << 30;
 
@@ -97,8 +98,12 @@ pub fn run(reporter: Arc<dyn orchestrator_pipeline::Reporter>) -> u8 {
     let stop = Arc::new(AtomicBool::new(false));
     let inbox = listen(Arc::clone(&stop));
     let pipe = Pipe { out: Arc::new(Mutex::new(std::io::stdout())) };
+    let pulse = Pulse::start({
+        let pipe = pipe.clone();
+        move |place| pipe.send(&FromRank::Progress(place))
+    });
     let Ok(ToRank::Start(start)) = inbox.recv() else { return 1 };
-    match train(&start, &pipe, inbox, stop, reporter) {
+    match train(&start, &pipe, pulse, inbox, stop, reporter) {
         Ok(outcome) => {
             pipe.send(&FromRank::Done { outcome: Box::new(outcome) });
             0
@@ -135,6 +140,7 @@ fn listen(stop: Arc<AtomicBool>) -> Receiver<ToRank> {
 fn train(
     start: &Start,
     pipe: &Pipe,
+    pulse: Pulse,
     inbox: Receiver<ToRank>,
     stop: Arc<AtomicBool>,
     reporter: Arc<dyn orchestrator_pipeline::Reporter>,
@@ -154,7 +160,8 @@ fn train(
         validation: Some(Arc::new(validation)),
     };
     let collective = join(start, pipe, &inbox)?;
-    let mut observer = RankObserver::new(start, pipe.clone(), inbox, stop, output.clone(), options.clone())?;
+    let mut observer =
+        RankObserver::new(start, pipe.clone(), pulse, inbox, stop, output.clone(), options.clone())?;
     let resume = (!start.resume_from.is_empty())
         .then(|| StoredCheckpoint::new(output.clone(), start.resume_from.clone()));
     let resume = resume.as_ref().map(|source| source as &dyn orchestrator_train::CheckpointSource);
@@ -170,17 +177,16 @@ fn train(
     }
 }
 
-/// What this rank computes on. `auto` takes the CPU where there is no GPU; `cuda` does not.
+/// What this rank computes on. The scheduler gave it a GPU or did not; `auto` takes the CPU where there is none, `cuda`
+/// does not.
 fn device(wanted: WantedDevice, start: &Start) -> Result<Device, RankFailure> {
-    let present = start.gpus > 0 && cuda_is_present();
-    match wanted {
-        WantedDevice::Cpu => Ok(Device::Cpu),
-        WantedDevice::Auto if !present => Ok(Device::Cpu),
-        WantedDevice::Auto | WantedDevice::Cuda if present => Ok(Device::Cuda((start.rank % start.gpus) as usize)),
-        WantedDevice::Auto | WantedDevice::Cuda => Err(RankFailure {
+    match (wanted, start.gpu) {
+        (WantedDevice::Cpu, _) | (WantedDevice::Auto, None) => Ok(Device::Cpu),
+        (WantedDevice::Auto | WantedDevice::Cuda, Some(gpu)) if cuda_is_present() => Ok(Device::Cuda(gpu as usize)),
+        (WantedDevice::Auto | WantedDevice::Cuda, _) => Err(RankFailure {
             kind: FailedKind::Permanent,
             error: "`device: cuda` needs a build with the feature `cuda`, an NVIDIA driver and `--gpus` on the worker; \
-                    `auto` goes on with the CPU"
+                    `auto` goes on with the CPU where no worker offers GPUs"
                 .to_owned(),
         }),
     }
@@ -213,6 +219,7 @@ fn secret() -> Result<Vec<u8>, RankFailure> {
 struct RankObserver {
     rank: u32,
     pipe: Pipe,
+    pulse: Pulse,
     inbox: Receiver<ToRank>,
     stop: Arc<AtomicBool>,
     output: Store,
@@ -234,6 +241,7 @@ impl RankObserver {
     fn new(
         start: &Start,
         pipe: Pipe,
+        pulse: Pulse,
         inbox: Receiver<ToRank>,
         stop: Arc<AtomicBool>,
         output: Store,
@@ -243,6 +251,7 @@ impl RankObserver {
         Ok(Self {
             rank: start.rank,
             pipe,
+            pulse,
             inbox,
             stop,
             output,
@@ -308,13 +317,27 @@ fn observed(error: &(dyn std::error::Error + 'static)) -> TrainError {
     TrainError::Observer(chain(error))
 }
 
+/// Counts the files of a checkpoint as work done.
+struct Counted {
+    staged: StagedCheckpoint,
+    pulse: Pulse,
+}
+
+impl CheckpointSink for Counted {
+    fn put(&mut self, name: &str, bytes: &[u8]) -> Result<(), TrainError> {
+        self.staged.put(name, bytes)?;
+        self.pulse.work();
+        Ok(())
+    }
+}
+
 impl Observer for RankObserver {
     fn on_phase(&mut self, step: u64, phase: Phase, collective: u64) {
-        if phase == Phase::Checkpoint || self.told.elapsed() >= PROGRESS_EVERY {
-            self.told = Instant::now();
-            let phase = phase.as_str().to_owned();
-            self.pipe.send(&FromRank::Progress { step, phase, collective, metrics: None });
-        }
+        self.pulse.enter(step, phase, collective);
+    }
+
+    fn on_work(&mut self) {
+        self.pulse.work();
     }
 
     fn on_metrics(&mut self, metrics: &StepMetrics) -> Result<(), TrainError> {
@@ -322,16 +345,9 @@ impl Observer for RankObserver {
         let mut told = serde_json::to_value(metrics).map_err(|error| observed(&error))?;
         told["steps"] = self.options.steps.into();
         self.metrics.push((metrics.step, line));
-        let step = metrics.step;
-        if self.told.elapsed() >= PROGRESS_EVERY || metrics.validation_loss.is_some() {
+        if self.told.elapsed() >= METRICS_EVERY || metrics.validation_loss.is_some() {
             self.told = Instant::now();
-            let phase = "step_done".to_owned();
-            self.pipe.send(&FromRank::Progress {
-                step,
-                phase,
-                collective: 0,
-                metrics: Some(told.to_string()),
-            });
+            self.pipe.send(&FromRank::Metrics(told.to_string()));
         }
         Ok(())
     }
@@ -343,7 +359,8 @@ impl Observer for RankObserver {
 
     fn checkpoint_sink(&mut self, step: u64) -> Result<Box<dyn CheckpointSink>, TrainError> {
         let path = format!("{}/{}", self.staging, directory(step));
-        Ok(Box::new(StagedCheckpoint::new(self.output.clone(), path)))
+        let staged = StagedCheckpoint::new(self.output.clone(), path);
+        Ok(Box::new(Counted { staged, pulse: self.pulse.clone() }))
     }
 
     /// Rank 0 hands the manifest to the coordinator and waits until the checkpoint exists; the others are held by the

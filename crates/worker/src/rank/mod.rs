@@ -7,7 +7,7 @@
 //!     │◀─────────────────────────────── Listening{port} ──│
 //!     │  JoinGang at the coordinator, until all are there  │
 //!     │── Peers{addresses} ──────────────────────────────▶│ connects; trains
-//!     │◀──────── Progress{step, phase, collective} … ─────│  carried with every heartbeat
+//!     │◀──────── Progress{step, phase, collective} … ─────│  carried with every heartbeat, as is its silence
 //!     │◀───────────────────────────── Checkpoint{…} ──────│  rank 0, when every rank's part is durable
 //!     │── CheckpointCommitted{step} ─────────────────────▶│
 //!     │◀──────────────────────────── Done / Failed ───────│
@@ -17,6 +17,8 @@
 //! gone: the child exits at once.
 
 mod child;
+mod process;
+mod pulse;
 pub(crate) mod seat;
 
 use serde::{Deserialize, Serialize};
@@ -52,19 +54,50 @@ pub(crate) struct Start {
     /// Address on which the rank listens for its peers, without the port.
     pub(crate) host: String,
     pub(crate) scratch: String,
-    /// GPUs of this host.
-    pub(crate) gpus: u32,
+    /// The GPU of this host that is the rank's alone; none: it computes on the CPU.
+    pub(crate) gpu: Option<u32>,
 }
 
 /// From a rank to its worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum FromRank {
-    Listening { port: u16, nccl_id: Vec<u8> },
-    Progress { step: u64, phase: String, collective: u64, metrics: Option<String> },
-    Checkpoint { step: u64, path: String, attempt_path: String, manifest: String },
-    Done { outcome: Box<orchestrator_core::TaskOutcome> },
-    Failed { kind: FailedKind, error: String },
+    Listening {
+        port: u16,
+        nccl_id: Vec<u8>,
+    },
+    /// Where the rank stands: when that changed, and at least once a second, whatever its loop does.
+    Progress(Place),
+    /// JSON of the last finished step.
+    Metrics(String),
+    Checkpoint {
+        step: u64,
+        path: String,
+        attempt_path: String,
+        manifest: String,
+    },
+    Done {
+        outcome: Box<orchestrator_core::TaskOutcome>,
+    },
+    Failed {
+        kind: FailedKind,
+        error: String,
+    },
+}
+
+/// Where a rank stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    /// The step it works on.
+    pub(crate) step: u64,
+    /// What it does; empty before the first step.
+    pub(crate) phase: String,
+    /// Orders the phases of a step.
+    pub(crate) order: u32,
+    /// Collectives that it had done when it entered the phase.
+    pub(crate) collective: u64,
+    /// Rises with every phase, micro-batch and file of a checkpoint.
+    pub(crate) work: u64,
 }
 
 /// Why a rank gave up.

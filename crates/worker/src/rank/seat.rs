@@ -1,26 +1,20 @@
 //! The worker's side of a rank: starts the process, joins the gang for it, carries its words to the coordinator.
 
-use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use orchestrator_core::{AttemptId, ErrorCode, FencingToken};
 use orchestrator_job::{TaskSpec, Work};
 use orchestrator_pipeline::Progress;
-use orchestrator_proto::v1::{
-    Assignment, CommitCheckpointRequest, FailureKind, GangSeat, JoinGangRequest, RankProgress,
-};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use orchestrator_proto::v1::{Assignment, CommitCheckpointRequest, FailureKind, GangSeat, JoinGangRequest};
 use tokio::sync::Notify;
 
 use crate::execute::{Failure, commit, give_back};
-use crate::held::HeldAttempt;
+use crate::held::{HeldAttempt, HeldRank};
+use crate::rank::process::RankProcess;
 use crate::rank::{FailedKind, FromRank, Start, ToRank};
 use crate::service::{Shared, recover};
 
-/// How long a rank that was told to stop may take for its last checkpoint before it is killed.
-const STOP_GRACE: Duration = Duration::from_secs(2);
 /// How long one `JoinGang` call waits for the rest of the gang.
 const JOIN_WAIT: Duration = Duration::from_secs(10);
 
@@ -30,14 +24,15 @@ pub(crate) fn take(shared: Arc<Shared>, assignment: Assignment) -> impl Future<O
     let stopped = Arc::new(Notify::new());
     let leaving = Arc::new(Notify::new());
     let progress = Arc::new(Progress::default());
-    let rank = Arc::new(Mutex::new(None));
+    let gpus = assignment.seat.as_ref().map_or(0, |seat| seat.gpus);
+    let gpu = if gpus > 0 { shared.held.free_gpu(shared.options.gpus) } else { None };
+    let rank = Arc::new(HeldRank::new(gpu));
     shared.held.insert(
         id,
         HeldAttempt {
             fencing_token: FencingToken(assignment.fencing_token),
-            is_rank: true,
             progress,
-            rank: Arc::clone(&rank),
+            rank: Some(Arc::clone(&rank)),
             stopped: Arc::clone(&stopped),
             leaving: Arc::clone(&leaving),
         },
@@ -52,14 +47,14 @@ pub(crate) fn take(shared: Arc<Shared>, assignment: Assignment) -> impl Future<O
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "callers hand in errors and texts they just made")]
-fn failure(kind: FailureKind, error: impl ToString) -> Failure {
+pub(crate) fn failure(kind: FailureKind, error: impl ToString) -> Failure {
     Failure { kind, error: error.to_string(), pause: None }
 }
 
 async fn run(
     shared: &Arc<Shared>,
     assignment: &Assignment,
-    progress: &Mutex<Option<RankProgress>>,
+    rank: &Arc<HeldRank>,
     stopped: &Notify,
     leaving: &Notify,
 ) -> Result<orchestrator_core::TaskOutcome, Failure> {
@@ -70,8 +65,14 @@ async fn run(
     let Work::Train { stage } = spec.work else {
         return Err(failure(FailureKind::Permanent, "only training runs as a gang"));
     };
-    let mut process = RankProcess::start(shared)?;
-    process.send(&ToRank::Start(Box::new(start(shared, assignment, &seat, stage)))).await?;
+    if seat.gpus > 0 && rank.gpu.is_none() {
+        let error =
+            format!("the rank was given a GPU, and all {} of this worker are taken", shared.options.gpus);
+        return Err(failure(FailureKind::Error, error));
+    }
+    let mut process = RankProcess::start(shared, Arc::clone(rank))?;
+    let start = Start { gpu: rank.gpu, ..start(shared, assignment, &seat, stage) };
+    process.send(&ToRank::Start(Box::new(start))).await?;
     loop {
         let message = tokio::select! {
             message = process.receive() => message?,
@@ -90,18 +91,13 @@ async fn run(
                 };
                 process.send(&peers).await?;
             }
-            FromRank::Progress { step, phase, collective, metrics } => {
-                let metrics = metrics.unwrap_or_default();
-                let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
-                // Metrics come with the step's last message alone; the ones after must not wipe them.
-                let metrics = match progress.take() {
-                    Some(before) if metrics.is_empty() => before.metrics,
-                    _ => metrics,
-                };
-                *progress = Some(RankProgress { step, phase, collective, metrics });
-            }
+            FromRank::Progress(_) | FromRank::Metrics(_) => {} // noted as they were read
             FromRank::Checkpoint { step, path, attempt_path, manifest } => {
-                commit_checkpoint(shared, assignment, step, path, attempt_path, manifest).await?;
+                // The coordinator may be away, or wait for room in storage: for as long as the lease is ours, we wait.
+                tokio::select! {
+                    committed = commit_checkpoint(shared, assignment, step, path, attempt_path, manifest) => committed?,
+                    () = stopped.notified() => return Err(process.stop().await),
+                }
                 process.send(&ToRank::CheckpointCommitted { step }).await?;
             }
             FromRank::Done { outcome } => return Ok(*outcome),
@@ -121,7 +117,7 @@ fn start(shared: &Shared, assignment: &Assignment, seat: &GangSeat, stage: u32) 
         resume_from: seat.resume_from.clone(),
         host: shared.options.host.clone(),
         scratch: shared.options.scratch.to_string_lossy().into_owned(),
-        gpus: shared.options.gpus,
+        gpu: None,
     }
 }
 
@@ -209,69 +205,5 @@ async fn commit_checkpoint(
                 }
             }
         }
-    }
-}
-
-/// A running rank process and the two pipes to it.
-struct RankProcess {
-    child: Child,
-    input: ChildStdin,
-    output: Lines<BufReader<ChildStdout>>,
-}
-
-impl RankProcess {
-    fn start(shared: &Shared) -> Result<Self, Failure> {
-        let lost =
-            |what: &str| failure(FailureKind::Error, format!("a rank process could not be started: {what}"));
-        let [program, arguments @ ..] = shared.options.rank_command.as_slice() else {
-            return Err(lost("no command is set"));
-        };
-        let mut child = Command::new(program)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| lost(&format!("`{program}`: {error}")))?;
-        let input = child.stdin.take().ok_or_else(|| lost("no standard input"))?;
-        let output = child.stdout.take().ok_or_else(|| lost("no standard output"))?;
-        Ok(Self { child, input, output: BufReader::new(output).lines() })
-    }
-
-    async fn send(&mut self, message: &ToRank) -> Result<(), Failure> {
-        let mut line = serde_json::to_vec(message).map_err(|error| failure(FailureKind::Error, error))?;
-        line.push(b'\n');
-        match self.input.write_all(&line).await {
-            Ok(()) => Ok(()),
-            Err(_) => Err(self.ended().await),
-        }
-    }
-
-    async fn receive(&mut self) -> Result<FromRank, Failure> {
-        match self.output.next_line().await {
-            Ok(Some(line)) => serde_json::from_str(&line).map_err(|error| {
-                failure(FailureKind::Error, format!("a rank said something else than a message: {error}"))
-            }),
-            Ok(None) | Err(_) => Err(self.ended().await),
-        }
-    }
-
-    /// The process is gone without a word: says how.
-    async fn ended(&mut self) -> Failure {
-        let how = match tokio::time::timeout(STOP_GRACE, self.child.wait()).await {
-            Ok(Ok(status)) => status.to_string(),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "it closed its output and hangs".to_owned(),
-        };
-        failure(FailureKind::Error, format!("the rank process ended without an outcome: {how}"))
-    }
-
-    /// Asks the process to leave, and kills it if it does not.
-    async fn stop(mut self) -> Failure {
-        let _ = self.send(&ToRank::Stop).await;
-        if tokio::time::timeout(STOP_GRACE, self.child.wait()).await.is_err() {
-            let _ = self.child.kill().await;
-        }
-        failure(FailureKind::Released, "the rank was told to stop")
     }
 }
