@@ -8,5 +8,6 @@ mod formats;
 mod placement;
 mod refusals;
 mod reruns;
+mod roots;
 mod verbs;
 mod workers;

@@ -74,7 +74,8 @@ fn no_run_no_job_no_coordinator() {
     }
     let ran = scene.run(&["jobs", "--coordinator", "http://127.0.0.1:9"]).ended(1);
     says(&ran, &["http://127.0.0.1:9", "orchestrator coordinator"]);
-    let ran = scene.run(&["coordinator", "--listen", "0.0.0.0:0", "--state", "state"]);
+    let arguments = ["coordinator", "--listen", "0.0.0.0:0", "--state", "state", "--allow-root", "any"];
+    let ran = scene.run(&arguments);
     assert_ne!(ran.code, Some(0), "beyond loopback a certificate is demanded");
     says(&ran, &["insecure", "TLS"]);
 }

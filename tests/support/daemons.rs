@@ -14,6 +14,8 @@ pub(crate) struct Cluster<'a> {
     port: u16,
     lease_ms: u64,
     variables: Vec<(String, String)>,
+    /// More arguments of the coordinator.
+    more: Vec<String>,
     coordinator: Option<Process>,
     workers: Vec<(String, Process)>,
 }
@@ -21,14 +23,23 @@ pub(crate) struct Cluster<'a> {
 impl<'a> Cluster<'a> {
     /// Starts a coordinator and waits until it answers.
     pub(crate) fn start(scene: &'a Scene, lease_ms: u64, variables: &[(String, String)]) -> Self {
+        Self::begin(scene, lease_ms, variables.to_vec(), Vec::new())
+    }
+
+    /// Starts a coordinator with more arguments.
+    pub(crate) fn start_with(scene: &'a Scene, lease_ms: u64, more: &[&str]) -> Self {
+        Self::begin(scene, lease_ms, Vec::new(), more.iter().map(|&text| text.to_owned()).collect())
+    }
+
+    fn begin(scene: &'a Scene, lease_ms: u64, variables: Vec<(String, String)>, more: Vec<String>) -> Self {
         let port = free_port();
-        let variables = variables.to_vec();
-        let mut cluster = Self { scene, port, lease_ms, variables, coordinator: None, workers: Vec::new() };
+        let mut cluster =
+            Self { scene, port, lease_ms, variables, more, coordinator: None, workers: Vec::new() };
         cluster.start_coordinator();
         cluster
     }
 
-    fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
@@ -55,6 +66,7 @@ impl<'a> Cluster<'a> {
             "--lease-ms",
             &lease,
         ]);
+        command.args(&self.more);
         command.envs(self.variables.clone()).stdout(Stdio::null()).stderr(self.log("coordinator"));
         self.coordinator = Some(Process::start(&mut command));
         eventually("the coordinator answers", Duration::from_secs(20), || {

@@ -187,6 +187,10 @@ pub(crate) struct CoordinatorArgs {
     /// Listen beyond loopback without certificate or token. Anybody who reaches the port can run jobs.
     #[arg(long)]
     pub(crate) insecure: bool,
+    /// Path or URL below which the outputs of jobs may lie; may be given more than once. `any` allows every place, which
+    /// is the default on loopback; on another address one has to be given.
+    #[arg(long, value_name = "PATH|URL")]
+    pub(crate) allow_root: Vec<String>,
     /// A worker that is not heard of for so long has lost its tasks; so has a rank's process of which its worker hears
     /// nothing.
     #[arg(long, default_value_t = 15_000, value_parser = clap::value_parser!(u64).range(500..))]
@@ -223,6 +227,10 @@ pub(crate) struct WorkerArgs {
     /// Directory for spilled data.
     #[arg(long)]
     pub(crate) scratch: Option<PathBuf>,
+    /// Path or URL below which jobs may read and write; may be given more than once. `any` allows every place, which is
+    /// the default where the coordinator is on loopback; elsewhere one has to be given.
+    #[arg(long, value_name = "PATH|URL")]
+    pub(crate) allow_root: Vec<String>,
 }
 
 #[derive(Debug, Args)]

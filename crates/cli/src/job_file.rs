@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use orchestrator_job::{InputFile, Job, Resolved, StageFile, Surroundings};
 use orchestrator_pipeline::inputs;
+use orchestrator_storage::AllowedRoots;
 
 use crate::failure::Failure;
 
@@ -46,7 +47,7 @@ pub(crate) fn freeze(job: Job) -> Result<Resolved, Failure> {
 /// Freezes the models, examples and tokenizers that a stage names. A tokenizer may be a directory, whose file is chosen
 /// when it is read.
 fn freeze_files(stage: u32, key: &str, url: &str) -> Result<Vec<StageFile>, Failure> {
-    let found = inputs::find(url).map_err(Failure::usage);
+    let found = inputs::find(url, &AllowedRoots::any()).map_err(Failure::usage);
     let found = if key == "tokenizer" { found.unwrap_or_default() } else { found? };
     if found.is_empty() && key != "tokenizer" {
         return Err(Failure::usage(anyhow::anyhow!(

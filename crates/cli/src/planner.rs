@@ -4,10 +4,21 @@ use orchestrator_coordinator::{Expansion, PlanError, PlannedJob, PlannedStage, P
 use orchestrator_core::{Digest, RowHasher, TaskOutcome};
 use orchestrator_job::{InputFile, Phase, PhaseKind, Plan, Resolved, Stage, demand, expand, fingerprints};
 use orchestrator_scheduler::{PhaseKind as SchedulerPhase, PhaseSpec};
+use orchestrator_storage::AllowedRoots;
 use orchestrator_storage::manifest::InputEntry;
 
 /// Plans jobs for a coordinator.
-pub(crate) struct JobPlanner;
+pub(crate) struct JobPlanner {
+    /// Where outputs may lie.
+    roots: AllowedRoots,
+}
+
+impl JobPlanner {
+    /// Plans jobs whose outputs lie below `roots`, and no others.
+    pub(crate) fn for_outputs(roots: AllowedRoots) -> Self {
+        Self { roots }
+    }
+}
 
 fn wrong(error: &dyn std::fmt::Display) -> PlanError {
     PlanError(error.to_string())
@@ -24,6 +35,7 @@ impl Planner for JobPlanner {
         let plan = Plan::new(&resolved.job);
         let prints = fingerprints(&resolved, orchestrator_worker::cpu_level());
         let job = &resolved.job;
+        self.roots.check(&job.output).map_err(|error| wrong(&error))?;
         Ok(PlannedJob {
             name: job.name.clone(),
             output: job.output.clone(),

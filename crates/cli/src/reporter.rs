@@ -20,7 +20,7 @@ impl Reporter for AnalyticsReporter {
         let root = if let Some(root) = store.local_path(&RelativePath::root()) {
             root
         } else {
-            copy = local_copy(store, &context.job.scratch)?;
+            copy = local_copy(store, &context.job.host.scratch)?;
             copy.path().to_owned()
         };
         let wrong = |error: &dyn std::fmt::Display| TaskError::configuration("report", error);

@@ -61,6 +61,9 @@ pub fn open(config: &ModelConfig, weights: &[f32], device: Device) -> Result<Box
     }
 }
 
+/// Whether this build can compute on NVIDIA GPUs.
+pub const HAS_CUDA: bool = cfg!(feature = "cuda");
+
 /// Whether a CUDA driver can be loaded. Without one, first use of the engine's CUDA backend would panic.
 pub fn cuda_is_present() -> bool {
     #[cfg(feature = "cuda")]

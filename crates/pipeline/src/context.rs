@@ -3,13 +3,28 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use orchestrator_core::TaskOutcome;
+use orchestrator_core::{Digest, TaskOutcome};
 use orchestrator_job::{Job, JobFileError, Plan};
-use orchestrator_storage::{OpenOptions, RelativePath, Store};
+use orchestrator_storage::{AllowedRoots, OpenOptions, RelativePath, Store};
+use orchestrator_text::fasttext::Model;
 
 use crate::error::TaskError;
+use crate::models::ModelCache;
+
+/// What a worker process lends to every job that it works on.
+#[derive(Clone)]
+pub struct Host {
+    /// Where spilled data may lie while a task runs.
+    pub scratch: PathBuf,
+    /// Writes the report; it stands in a crate that the pipeline does not know.
+    pub reporter: Arc<dyn Reporter>,
+    /// Places that jobs may name: nothing else is opened for them.
+    pub roots: AllowedRoots,
+    /// Models that tasks share, of whatever job.
+    pub models: Arc<ModelCache>,
+}
 
 /// What all tasks of one job on one worker share.
 pub struct JobContext {
@@ -19,12 +34,10 @@ pub struct JobContext {
     pub plan: Plan,
     /// The job's output.
     pub output: Store,
-    /// Where spilled data may lie while a task runs.
-    pub scratch: PathBuf,
-    /// Writes the report; it stands in a crate that the pipeline does not know.
-    pub reporter: Arc<dyn Reporter>,
-    /// Model files by location, read once for all tasks of the job.
-    models: Mutex<BTreeMap<String, Arc<[u8]>>>,
+    /// What the process lends.
+    pub host: Host,
+    /// Hashes of the model files and keys that tasks of this job have read, by location: a job keeps what it began with.
+    prints: Mutex<BTreeMap<String, Digest>>,
 }
 
 /// The largest job file that is read.
@@ -46,35 +59,71 @@ pub enum LoadError {
 
 impl JobContext {
     /// Reads the resolved job that the coordinator left in the output.
-    pub fn load(output: Store, scratch: PathBuf, reporter: Arc<dyn Reporter>) -> Result<Self, LoadError> {
+    pub fn load(output: Store, host: Host) -> Result<Self, LoadError> {
         let text = String::from_utf8(output.read_all(&RelativePath::new("job.yaml")?, JOB_FILE_LIMIT)?)?;
         let job = orchestrator_job::parse(&text, "job.yaml")?.job;
         let plan = Plan::new(&job);
-        Ok(Self::new(job, plan, output, scratch, reporter))
+        Ok(Self::new(job, plan, output, host))
     }
 
     /// Puts together what the tasks of a job share.
-    pub fn new(job: Job, plan: Plan, output: Store, scratch: PathBuf, reporter: Arc<dyn Reporter>) -> Self {
-        Self { job, plan, output, scratch, reporter, models: Mutex::default() }
+    pub fn new(job: Job, plan: Plan, output: Store, host: Host) -> Self {
+        Self { job, plan, output, host, prints: Mutex::default() }
     }
 
-    /// The bytes of a model file: a location of the job file, or a path relative to the output.
-    pub fn model(&self, location: &ModelFile) -> Result<Arc<[u8]>, TaskError> {
+    /// A fastText model: read and parsed once for all tasks of this process.
+    pub fn model(&self, stage: &str, location: &ModelFile) -> Result<Arc<Model>, TaskError> {
         const LIMIT: u64 = 8 << 30;
         let key = location.to_string();
-        let mut models = self.models.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(bytes) = models.get(&key) {
-            return Ok(Arc::clone(bytes));
-        }
-        let bytes: Arc<[u8]> = match location {
-            ModelFile::Output(path) => self.output.read_all(&RelativePath::new(path)?, LIMIT)?.into(),
-            ModelFile::Location(url) => {
-                let (store, path) = Store::locate(url, OpenOptions::default())?;
-                store.read_all(&path, LIMIT)?.into()
-            }
-        };
-        models.insert(key, Arc::clone(&bytes));
+        let (print, model) = self.host.models.get(
+            self.print(&key),
+            || self.read(location, LIMIT),
+            |bytes| {
+                Model::read(bytes)
+                    .map_err(|error| TaskError::configuration(stage, format!("`model`: {error}")))
+            },
+        )?;
+        self.same(key, print)?;
+        Ok(model)
+    }
+
+    /// The bytes of a small secret that the job file names. They are kept nowhere.
+    pub fn key(&self, location: &str) -> Result<Vec<u8>, TaskError> {
+        const LIMIT: u64 = 1 << 20;
+        let bytes = self.read(&ModelFile::Location(location.to_owned()), LIMIT)?;
+        self.same(location.to_owned(), Digest::of(&bytes))?;
         Ok(bytes)
+    }
+
+    fn read(&self, location: &ModelFile, limit: u64) -> Result<Vec<u8>, TaskError> {
+        Ok(match location {
+            ModelFile::Output(path) => self.output.read_all(&RelativePath::new(path)?, limit)?,
+            ModelFile::Location(url) => {
+                let (store, path) = self.host.roots.locate(url, OpenOptions::default())?;
+                store.read_all(&path, limit)?
+            }
+        })
+    }
+
+    fn print(&self, location: &str) -> Option<Digest> {
+        self.prints.lock().unwrap_or_else(PoisonError::into_inner).get(location).copied()
+    }
+
+    /// Refuses a file that is another than the job's earlier tasks here read.
+    fn same(&self, location: String, print: Digest) -> Result<(), TaskError> {
+        let mut prints = self.prints.lock().unwrap_or_else(PoisonError::into_inner);
+        match prints.get(&location) {
+            Some(before) if *before != print => Err(TaskError::InputChanged {
+                url: location,
+                expected: format!("a file with hash {before}"),
+                found: format!("one with hash {print}"),
+            }),
+            Some(_) => Ok(()),
+            None => {
+                prints.insert(location, print);
+                Ok(())
+            }
+        }
     }
 }
 

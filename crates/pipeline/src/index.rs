@@ -21,7 +21,7 @@ pub(crate) fn run(
 ) -> Result<TaskOutcome, TaskError> {
     let read = source::config(context)?;
     let (format, compression) = source::format(read, input)?;
-    let (store, path) = source::open(input)?;
+    let (store, path) = source::open(context, input)?;
     let options = source::reader_options(read);
     let mut files = AttemptFiles::new(context);
     let splits = if format == Format::Parquet {

@@ -8,7 +8,7 @@ use orchestrator_job::inputs::{arrange, common_root, first_clash, is_glob, sourc
 use orchestrator_job::spec::ReadConfig;
 use orchestrator_storage::formats;
 use orchestrator_storage::manifest::StageManifest;
-use orchestrator_storage::{Entry, Error as StorageError, OpenOptions, RelativePath, Store};
+use orchestrator_storage::{AllowedRoots, Entry, Error as StorageError, OpenOptions, RelativePath, Store};
 
 /// The largest list of inputs that `@FILE` may name, decompressed.
 const LIST_LIMIT: u64 = 1 << 30;
@@ -81,7 +81,8 @@ pub fn freeze(read: &ReadConfig) -> Result<Vec<InputFile>, InputError> {
     let exclude = read.exclude.iter().map(|pattern| matcher(pattern)).collect::<Result<Vec<_>, _>>()?;
     let mut inputs = Vec::new();
     for pattern in &patterns {
-        let found = find(pattern)?;
+        // This runs for whoever hands the job in, with his own rights.
+        let found = find(pattern, &AllowedRoots::any())?;
         if found.is_empty() {
             return Err(InputError::NoMatch { pattern: pattern.clone() });
         }
@@ -114,17 +115,17 @@ fn matcher(pattern: &str) -> Result<GlobMatcher, InputError> {
         .map_err(|source| InputError::Glob { pattern: pattern.to_owned(), source })
 }
 
-/// The files that one pattern stands for, with their URLs, in bytewise order.
-pub fn find(pattern: &str) -> Result<Vec<(String, Entry)>, InputError> {
+/// The files below `roots` that one pattern stands for, with their URLs, in bytewise order.
+pub fn find(pattern: &str, roots: &AllowedRoots) -> Result<Vec<(String, Entry)>, InputError> {
     if !is_glob(pattern) {
-        let (store, path) = Store::locate(pattern, OpenOptions::default())?;
+        let (store, path) = roots.locate(pattern, OpenOptions::default())?;
         return match store.try_stat(&path)? {
             Some(entry) => Ok(vec![(pattern.to_owned(), entry)]),
             None => Ok(Vec::new()),
         };
     }
     let directory = common_root([pattern]);
-    let store = Store::open(&directory)?;
+    let store = roots.open(&directory)?;
     let glob = matcher(pattern)?;
     let base = directory.trim_end_matches('/');
     Ok(store

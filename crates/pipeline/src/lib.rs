@@ -17,6 +17,7 @@ mod files;
 mod index;
 pub mod inputs;
 mod map;
+mod models;
 mod quality;
 mod source;
 mod stages;
@@ -24,9 +25,10 @@ mod table;
 pub mod tokenize;
 pub mod training;
 
-pub use context::{JobContext, LoadError, ModelFile, Progress, Reporter, TaskContext};
+pub use context::{Host, JobContext, LoadError, ModelFile, Progress, Reporter, TaskContext};
 pub use error::TaskError;
 pub use files::write_products;
+pub use models::ModelCache;
 
 use orchestrator_core::TaskOutcome;
 use orchestrator_job::{TaskSpec, Work};
@@ -56,7 +58,7 @@ pub fn run(context: &TaskContext, spec: &TaskSpec) -> Result<TaskOutcome, TaskEr
             tokenize::run_tokenize(context, spec.number, *stage, parts, prepared)
         }
         Work::Export { stage } => export::run(context, *stage),
-        Work::Report => context.job.reporter.write(context),
+        Work::Report => context.job.host.reporter.write(context),
         Work::Train { .. } => {
             Err(TaskError::configuration("train", "a training rank runs as a process of its own"))
         }

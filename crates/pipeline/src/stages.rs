@@ -19,8 +19,8 @@ pub(crate) fn step(context: &TaskContext, index: u32, stage: &Stage) -> Result<B
         Stage::Clean(config) => Box::new(CleanStep::new(config).map_err(|error| wrong(&error))?),
         Stage::Language(config) => {
             let model = config.model.clone().map(ModelFile::Location);
-            let model = model.map(|model| context.job.model(&model)).transpose()?;
-            Box::new(LanguageStep::new(config, model.as_deref()).map_err(|error| wrong(&error))?)
+            let model = model.map(|model| context.job.model(stage.name(), &model)).transpose()?;
+            Box::new(LanguageStep::with_model(config, model).map_err(|error| wrong(&error))?)
         }
         Stage::Filter(config) => Box::new(FilterStep::new(config).map_err(|error| wrong(&error))?),
         Stage::Quality(config) => {
@@ -28,12 +28,11 @@ pub(crate) fn step(context: &TaskContext, index: u32, stage: &Stage) -> Result<B
                 Some(location) => ModelFile::Location(location.clone()),
                 None => ModelFile::Output(classifier_path(context, index)?),
             };
-            let model = context.job.model(&model)?;
-            Box::new(QualityStep::new(config, &model).map_err(|error| wrong(&error))?)
+            let model = context.job.model(stage.name(), &model)?;
+            Box::new(QualityStep::with_model(config, model).map_err(|error| wrong(&error))?)
         }
         Stage::Pii(config) => {
-            let key = config.key_file.clone().map(ModelFile::Location);
-            let key = key.map(|key| context.job.model(&key)).transpose()?;
+            let key = config.key_file.as_deref().map(|file| context.job.key(file)).transpose()?;
             Box::new(PiiStep::new(config, key.as_deref()).map_err(|error| wrong(&error))?)
         }
         Stage::Read(_) | Stage::Dedup(_) | Stage::Tokenize(_) | Stage::Train(_) | Stage::Export(_) => {

@@ -47,6 +47,17 @@ pub enum Error {
         /// What the store said.
         detail: String,
     },
+    /// The process that was asked may not use this place.
+    #[error(
+        "`{path}` lies outside the roots that this process may use: expected a place below one of {roots}; keep the \
+         job's inputs and outputs there, or start the process with another `--allow-root`"
+    )]
+    OutsideRoots {
+        /// Where, redacted.
+        path: String,
+        /// The roots, in backticks.
+        roots: String,
+    },
     /// The disk or the quota is full.
     #[error(
         "no space left for `{path}`: free some space, then run the same command again to go on from here"
@@ -116,7 +127,7 @@ impl Error {
             }
             Self::NotFound { .. } => ErrorCode::NotFound,
             Self::Conflict { .. } => ErrorCode::Conflict,
-            Self::PermissionDenied { .. } => ErrorCode::Unauthorized,
+            Self::PermissionDenied { .. } | Self::OutsideRoots { .. } => ErrorCode::Unauthorized,
             Self::DiskFull { .. } => ErrorCode::Exhausted,
             Self::Mismatch { .. } | Self::Corrupt { .. } => ErrorCode::Internal,
             Self::Unavailable { .. } | Self::Io { .. } => ErrorCode::Unavailable,

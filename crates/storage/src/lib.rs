@@ -9,4 +9,4 @@ pub mod store;
 pub mod tokens;
 
 pub use error::{Error, redact};
-pub use store::{Entry, OpenOptions, RelativePath, Store, Writer, Written};
+pub use store::{ANY_ROOT, AllowedRoots, Entry, OpenOptions, RelativePath, Store, Writer, Written};

@@ -1,13 +1,11 @@
 //! The jobs that this worker has tasks of: parsed, planned and opened once each.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use orchestrator_core::JobId;
-use orchestrator_pipeline::{JobContext, Reporter};
-use orchestrator_storage::Store;
+use orchestrator_pipeline::{Host, JobContext};
 
 /// The most jobs kept open; tasks come job by job, so few are live at once.
 const CAPACITY: usize = 8;
@@ -22,16 +20,15 @@ pub(crate) enum JobError {
 }
 
 pub(crate) struct JobCache {
-    scratch: PathBuf,
-    reporter: Arc<dyn Reporter>,
+    host: Host,
     /// How often everything was forgotten. Kept apart from the jobs, whose lock is held while storage answers.
     epoch: AtomicU64,
     open: Mutex<BTreeMap<(u64, JobId), Arc<JobContext>>>,
 }
 
 impl JobCache {
-    pub(crate) fn new(scratch: PathBuf, reporter: Arc<dyn Reporter>) -> Self {
-        Self { scratch, reporter, epoch: AtomicU64::new(0), open: Mutex::default() }
+    pub(crate) fn new(host: Host) -> Self {
+        Self { host, epoch: AtomicU64::new(0), open: Mutex::default() }
     }
 
     /// Forgets every job: what their ids stood for may have changed.
@@ -46,14 +43,11 @@ impl JobCache {
         if let Some(context) = open.get(&key) {
             return Ok(Arc::clone(context));
         }
-        let store = Store::open(output)?;
-        let context =
-            JobContext::load(store, self.scratch.clone(), Arc::clone(&self.reporter)).map_err(|error| {
-                match error {
-                    orchestrator_pipeline::LoadError::Storage(error) => JobError::Storage(error),
-                    other => JobError::Job(other),
-                }
-            })?;
+        let store = self.host.roots.open(output)?;
+        let context = JobContext::load(store, self.host.clone()).map_err(|error| match error {
+            orchestrator_pipeline::LoadError::Storage(error) => JobError::Storage(error),
+            other => JobError::Job(other),
+        })?;
         let context = Arc::new(context);
         if open.len() >= CAPACITY {
             open.pop_first();

@@ -1,10 +1,7 @@
 //! What a worker is started with.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
 use orchestrator_core::WorkerId;
-use orchestrator_pipeline::Reporter;
+use orchestrator_pipeline::Host;
 
 /// How a worker reaches its coordinator and what it offers.
 #[derive(Clone)]
@@ -27,12 +24,10 @@ pub struct WorkerOptions {
     pub memory_bytes: u64,
     /// GPUs it offers.
     pub gpus: u32,
-    /// Directory for spilled data.
-    pub scratch: PathBuf,
+    /// What tasks may use of this machine.
+    pub lends: Host,
     /// Program and leading arguments that start a rank process: this binary with its hidden verb.
     pub rank_command: Vec<String>,
-    /// Writes reports.
-    pub reporter: Arc<dyn Reporter>,
 }
 
 impl std::fmt::Debug for WorkerOptions {

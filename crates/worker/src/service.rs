@@ -86,7 +86,7 @@ impl Worker {
     pub fn start(options: WorkerOptions) -> Result<Handle, ConnectError> {
         let shared = Arc::new(Shared {
             client: client(&options)?,
-            jobs: JobCache::new(options.scratch.clone(), Arc::clone(&options.reporter)),
+            jobs: JobCache::new(options.lends.clone()),
             options,
             held: Held::default(),
             session: RwLock::default(),

@@ -1,6 +1,6 @@
 //! The daemons: coordinator, worker, and the rank process that a worker starts.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +9,8 @@ use anyhow::{Context, anyhow};
 use orchestrator_coordinator::{Coordinator, CoordinatorOptions, TlsOptions};
 use orchestrator_core::WorkerId;
 use orchestrator_model::engine::cuda_is_present;
+use orchestrator_pipeline::Host;
+use orchestrator_storage::{ANY_ROOT, AllowedRoots};
 use orchestrator_worker::{Worker, WorkerOptions};
 
 use crate::args::{CoordinatorArgs, WorkerArgs};
@@ -40,6 +42,7 @@ pub(crate) fn coordinator(args: &CoordinatorArgs, console: &Console) -> Result<(
         .listen
         .parse()
         .map_err(|_| Failure::usage(anyhow!("`{}` is no address: expected ADDRESS:PORT", args.listen)))?;
+    let roots = allowed_roots(&args.allow_root, listen.ip().is_loopback())?;
     std::fs::create_dir_all(&args.state)
         .with_context(|| format!("the state directory `{}` cannot be made", args.state.display()))?;
     let tls = match (&args.certificate, &args.key) {
@@ -65,7 +68,7 @@ pub(crate) fn coordinator(args: &CoordinatorArgs, console: &Console) -> Result<(
     };
     let runtime = runtime()?;
     runtime.block_on(async {
-        let mut handle = Coordinator::start(options, Arc::new(JobPlanner))
+        let mut handle = Coordinator::start(options, Arc::new(JobPlanner::for_outputs(roots)))
             .await
             .context("the coordinator cannot start")?;
         console.note(&format!("coordinator on {}, token in `{}`", handle.address(), token_file.display()));
@@ -120,6 +123,7 @@ pub(crate) fn worker(args: WorkerArgs, console: &Console) -> Result<(), Failure>
     let scratch = args.scratch.clone().unwrap_or_else(std::env::temp_dir);
     std::fs::create_dir_all(&scratch)
         .with_context(|| format!("the scratch directory `{}` cannot be made", scratch.display()))?;
+    let roots = allowed_roots(&args.allow_root, is_loopback(&args.remote.coordinator))?;
     let options = WorkerOptions {
         coordinator: args.remote.coordinator.clone(),
         token,
@@ -130,9 +134,8 @@ pub(crate) fn worker(args: WorkerArgs, console: &Console) -> Result<(), Failure>
         gang_slots: args.gang_slots.unwrap_or(slots),
         memory_bytes: args.memory.map_or_else(memory_bytes, |memory| memory.0),
         gpus: usable_gpus(args.gpus, console),
-        scratch,
+        lends: Host { scratch, reporter: Arc::new(AnalyticsReporter), roots, models: Arc::default() },
         rank_command: rank_command()?,
-        reporter: Arc::new(AnalyticsReporter),
     };
     let name = options.name.clone();
     runtime()?.block_on(async {
@@ -145,9 +148,37 @@ pub(crate) fn worker(args: WorkerArgs, console: &Console) -> Result<(), Failure>
     })
 }
 
+/// The roots that the arguments name. On loopback the jobs are this user's own, who may read what we may: there every
+/// place is allowed by default. Anywhere else the operator has to say.
+fn allowed_roots(named: &[String], loopback: bool) -> Result<AllowedRoots, Failure> {
+    if named.is_empty() && loopback {
+        return Ok(AllowedRoots::any());
+    }
+    if named.is_empty() {
+        return Err(Failure::usage(anyhow!(
+            "jobs may come from other machines and `--allow-root` is not given: expected the paths and URLs below which \
+             jobs may read and write, once for each (`--allow-root s3://bucket/prefix`), or `--allow-root {ANY_ROOT}` \
+             for every place that this user can reach"
+        )));
+    }
+    AllowedRoots::new(named).map_err(Failure::usage)
+}
+
+/// Whether a coordinator's URL names this machine.
+fn is_loopback(coordinator: &str) -> bool {
+    let authority = coordinator.split_once("://").map_or(coordinator, |(_, rest)| rest);
+    let authority = authority.split('/').next().unwrap_or_default();
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// Runs one rank; its orders come over standard input.
 pub(crate) fn rank() -> Result<(), Failure> {
-    match orchestrator_worker::run_rank(Arc::new(AnalyticsReporter)) {
+    match orchestrator_worker::run_rank(
+        Arc::new(AnalyticsReporter),
+        orchestrator_worker::collective::of_this_build(),
+    ) {
         0 => Ok(()),
         _ => Err(Failure::Failed(anyhow!("the rank ended without an outcome; its worker knows why"))),
     }
@@ -208,4 +239,32 @@ pub(crate) fn usable_gpus(gpus: u32, console: &Console) -> u32 {
         "warning: --gpus {gpus}: this machine has no NVIDIA driver, or this build has no feature `cuda`; no GPU is offered"
     ));
     0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_told_from_other_hosts() {
+        for own in ["http://127.0.0.1:7070", "https://localhost:7070/", "http://[::1]:7070", "127.0.0.1:1"] {
+            assert!(is_loopback(own), "{own}");
+        }
+        for other in [
+            "http://10.0.0.1:7070",
+            "https://coordinator:7070",
+            "http://localhost.example:1",
+            "http://0.0.0.0:1",
+        ] {
+            assert!(!is_loopback(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn beyond_loopback_the_operator_names_the_roots() {
+        assert_eq!(allowed_roots(&[], true).ok(), Some(AllowedRoots::any()));
+        assert!(matches!(allowed_roots(&[], false), Err(Failure::Usage(_))));
+        assert_eq!(allowed_roots(&["any".to_owned()], false).ok(), Some(AllowedRoots::any()));
+        assert_ne!(allowed_roots(&["/data".to_owned()], true).ok(), Some(AllowedRoots::any()));
+    }
 }

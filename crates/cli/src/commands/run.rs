@@ -9,7 +9,9 @@ use orchestrator_coordinator::{Coordinator, CoordinatorOptions};
 use orchestrator_core::WorkerId;
 use orchestrator_job::Resolved;
 use orchestrator_job::spec::Device;
+use orchestrator_pipeline::Host;
 use orchestrator_proto::v1::{Disposition, JobDetail, SubmitRequest};
+use orchestrator_storage::AllowedRoots;
 use orchestrator_worker::{Worker, WorkerOptions};
 
 use crate::args::RunArgs;
@@ -109,7 +111,7 @@ async fn embedded(
         token: Some(token.clone()),
         ..CoordinatorOptions::new(state.join("journal.sqlite"))
     };
-    let coordinator = Coordinator::start(options, Arc::new(JobPlanner))
+    let coordinator = Coordinator::start(options, Arc::new(JobPlanner::for_outputs(AllowedRoots::any())))
         .await
         .with_context(|| format!("the embedded coordinator cannot start in `{}`", state.display()))?;
     let address = format!("http://{}", coordinator.address());
@@ -127,6 +129,12 @@ async fn embedded(
     }
     let scratch = state.join("scratch");
     std::fs::create_dir_all(&scratch).context("the scratch directory cannot be made")?;
+    let lends = Host {
+        scratch,
+        reporter: Arc::new(AnalyticsReporter),
+        roots: AllowedRoots::any(),
+        models: Arc::default(),
+    };
     let gang_slots = resolved.job.train().map_or(0, |(_, train)| train.world_size);
     let handles = (0..workers)
         .map(|number| {
@@ -141,9 +149,8 @@ async fn embedded(
                 // All of them share this machine, which one run may ask more of than it has.
                 memory_bytes: 0,
                 gpus: if number == 0 { gpus } else { 0 },
-                scratch: scratch.clone(),
+                lends: lends.clone(),
                 rank_command: daemons::rank_command()?,
-                reporter: Arc::new(AnalyticsReporter),
             })
             .map_err(|error| Failure::Failed(error.into()))
         })

@@ -4,7 +4,7 @@ use orchestrator_core::{Document, DocumentId, Dropped, Media, Reason};
 use orchestrator_job::{Extent, InputFile, Split};
 use orchestrator_storage::documents::{DocumentReader, Projection};
 use orchestrator_storage::formats::{self, Body, Compression, Input, RawKind, RawRecord, Start};
-use orchestrator_storage::{OpenOptions, RelativePath, Store};
+use orchestrator_storage::{OpenOptions, RelativePath};
 use orchestrator_text::charset;
 
 use super::chain::Chain;
@@ -26,7 +26,7 @@ pub(crate) fn split(context: &TaskContext, split: &Split, chain: &mut Chain) -> 
             (Input::Stream(stream), Compression::Zstd, start(*offset))
         }
         Extent::Whole | Extent::Bytes { .. } | Extent::RowGroups { .. } => {
-            let (store, path) = source::open(&split.input)?;
+            let (store, path) = source::open(context, &split.input)?;
             match split.extent {
                 Extent::RowGroups { start: first, end } => {
                     (Input::Seekable(store.open_seekable(&path)?, Some(first..end)), compression, start(0))
@@ -112,7 +112,7 @@ fn document(source: &str, ordinal: u64, body: Body) -> Result<Document, String> 
 
 /// Documents of an earlier run go on as they are: they keep their ids, sources and what was found out about them.
 fn earlier_run(context: &TaskContext, input: &InputFile, chain: &mut Chain) -> Result<(), TaskError> {
-    let (store, path) = Store::locate(&input.url, OpenOptions::default())?;
+    let (store, path) = context.job.host.roots.locate(&input.url, OpenOptions::default())?;
     let found = store.hash(&path)?;
     if found.xxh3.to_string() != input.stamp {
         return Err(source::changed(input, found.bytes, &found.xxh3.to_string()));

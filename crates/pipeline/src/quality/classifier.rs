@@ -1,8 +1,8 @@
 //! Trains the quality classifier from labelled inputs.
 
 use orchestrator_core::{FileKind, TaskOutcome};
+use orchestrator_storage::OpenOptions;
 use orchestrator_storage::formats::{self, Input, RawKind, ReaderOptions, Start};
-use orchestrator_storage::{OpenOptions, Store};
 use orchestrator_text::charset;
 use orchestrator_text::fasttext::Trainer;
 use orchestrator_text::quality::QualityTraining;
@@ -12,7 +12,7 @@ use super::{classifier_path, config};
 use crate::context::TaskContext;
 use crate::error::TaskError;
 use crate::files::AttemptFiles;
-use crate::inputs;
+use crate::inputs::{self, InputError};
 
 /// Text of examples held in memory; a classifier needs a sample, not a corpus.
 const EXAMPLES_BYTES: usize = 1 << 30;
@@ -44,7 +44,10 @@ fn texts(context: &TaskContext, patterns: &[String]) -> Result<Vec<String>, Task
     let mut texts = Vec::new();
     let mut bytes = 0;
     for pattern in patterns {
-        let found = inputs::find(pattern).map_err(|error| TaskError::configuration("quality", error))?;
+        let found = inputs::find(pattern, &context.job.host.roots).map_err(|error| match error {
+            InputError::Storage(error) => error.into(),
+            other => TaskError::configuration("quality", other),
+        })?;
         if found.is_empty() {
             return Err(TaskError::configuration("quality", format!("`{pattern}` matches no file")));
         }
@@ -53,7 +56,7 @@ fn texts(context: &TaskContext, patterns: &[String]) -> Result<Vec<String>, Task
                 let message = format!("the format of `{url}` is not known from its name");
                 TaskError::configuration("quality", message)
             })?;
-            let (store, path) = Store::locate(&url, OpenOptions::default())?;
+            let (store, path) = context.job.host.roots.locate(&url, OpenOptions::default())?;
             let input = match format {
                 formats::Format::Parquet => Input::Seekable(store.open_seekable(&path)?, None),
                 _ => Input::Stream(store.open_reader(&path, None)?),

@@ -3,7 +3,7 @@
 use orchestrator_core::{DocumentId, FileKind, TaskOutcome};
 use orchestrator_job::PartRef;
 use orchestrator_storage::documents::{DocumentReader, Projection};
-use orchestrator_storage::{OpenOptions, RelativePath, Store};
+use orchestrator_storage::{OpenOptions, RelativePath};
 use orchestrator_text::tokenizer::{
     TokenizeConfig, Tokenizer, TokenizerSource, TrainTokenizer, WordCounts, train,
 };
@@ -27,7 +27,7 @@ pub(crate) fn run(context: &TaskContext, stage: u32, parts: &[PartRef]) -> Resul
     })?;
     let tokenizer = match &config.train {
         Some(options) => learn(context, parts, config, options, &held_out)?,
-        None => load(config)?,
+        None => load(context, config)?,
     };
     let mut files = AttemptFiles::new(context);
     let held_out =
@@ -88,11 +88,11 @@ fn learn(
     train(&counts, options, &config.end_of_text).map_err(|error| TaskError::configuration("tokenize", error))
 }
 
-fn load(config: &TokenizeConfig) -> Result<Tokenizer, TaskError> {
+fn load(context: &TaskContext, config: &TokenizeConfig) -> Result<Tokenizer, TaskError> {
     let location = config.tokenizer.as_deref().unwrap_or_default();
     let candidates = TokenizerSource::candidates(location);
     for source in &candidates {
-        if let Some(files) = read(source)? {
+        if let Some(files) = read(context, source)? {
             return Tokenizer::load(source, &files, &config.end_of_text)
                 .map_err(|error| TaskError::configuration("tokenize", format!("`{location}`: {error}")));
         }
@@ -105,10 +105,10 @@ fn load(config: &TokenizeConfig) -> Result<Tokenizer, TaskError> {
 }
 
 /// The files of a source, unless one of them does not exist.
-fn read(source: &TokenizerSource) -> Result<Option<Vec<Vec<u8>>>, TaskError> {
+fn read(context: &TaskContext, source: &TokenizerSource) -> Result<Option<Vec<Vec<u8>>>, TaskError> {
     let mut files = Vec::new();
     for path in source.paths() {
-        let (store, path) = Store::locate(path, OpenOptions::default())?;
+        let (store, path) = context.job.host.roots.locate(path, OpenOptions::default())?;
         if store.try_stat(&path)?.is_none() {
             return Ok(None);
         }

@@ -12,6 +12,7 @@
 mod local;
 mod path;
 mod remote;
+mod roots;
 mod writer;
 
 use std::io::Read;
@@ -24,6 +25,7 @@ use xxhash_rust::xxh3::Xxh3;
 use self::local::LocalStore;
 pub use self::path::RelativePath;
 use self::remote::RemoteStore;
+pub use self::roots::{ANY_ROOT, AllowedRoots};
 pub use self::writer::{Writer, Written};
 use crate::Error;
 
@@ -83,6 +85,12 @@ impl Store {
 
     /// Opens the directory of the file at `url`, and names the file in it.
     pub fn locate(url: &str, options: OpenOptions) -> Result<(Self, RelativePath), Error> {
+        let (directory, name) = Self::split(url)?;
+        Ok((Self::open_with(directory, options)?, name))
+    }
+
+    /// The directory of a file, and the file's name in it.
+    fn split(url: &str) -> Result<(&str, RelativePath), Error> {
         let (directory, name) = match url.rsplit_once('/') {
             Some(("", name)) => ("/", name),
             Some((directory, _)) if directory.ends_with(":/") => {
@@ -94,7 +102,7 @@ impl Store {
             Some(parts) => parts,
             None => (".", url),
         };
-        Ok((Self::open_with(directory, options)?, RelativePath::new(name)?))
+        Ok((directory, RelativePath::new(name)?))
     }
 
     /// The URL that the store was opened with, without credentials.

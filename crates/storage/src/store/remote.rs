@@ -43,16 +43,60 @@ impl Drop for Background {
     }
 }
 
+/// Where in which object store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Locator {
+    /// Scheme and host: `s3://bucket`.
+    origin: String,
+    path: Path,
+}
+
+impl Locator {
+    /// Reads a URL; none where it names a place on this machine.
+    pub(super) fn of(url: &str) -> Result<Option<Self>, Error> {
+        if matches!(url.split_once("://"), None | Some(("file", _))) {
+            return Ok(None);
+        }
+        let parsed = parse(url)?;
+        let scheme = if parsed.scheme() == "s3a" { "s3" } else { parsed.scheme() };
+        let origin = format!("{scheme}://{}", parsed.authority());
+        Ok(Some(Self { origin, path: prefix(url, &parsed)? }))
+    }
+
+    pub(super) fn join(&self, path: &RelativePath) -> Self {
+        Self { origin: self.origin.clone(), path: join(&self.path, path) }
+    }
+
+    /// Whether `other` is this place or below it.
+    pub(super) fn contains(&self, other: &Self) -> bool {
+        self.origin == other.origin && other.path.prefix_matches(&self.path)
+    }
+}
+
+fn invalid(url: &str, reason: &str) -> Error {
+    Error::InvalidUrl { url: crate::error::redact(url), reason: crate::error::redact(reason) }
+}
+
+fn parse(url: &str) -> Result<url::Url, Error> {
+    let parsed = url::Url::parse(url).map_err(|error| invalid(url, &error.to_string()))?;
+    if !parsed.username().is_empty() || parsed.password().is_some() {
+        return Err(invalid(url, "credentials belong in the environment, not in the URL"));
+    }
+    Ok(parsed)
+}
+
+fn prefix(url: &str, parsed: &url::Url) -> Result<Path, Error> {
+    Path::from_url_path(parsed.path()).map_err(|error| invalid(url, &error.to_string()))
+}
+
+fn join(prefix: &Path, path: &RelativePath) -> Path {
+    prefix.parts().chain(Path::from(path.as_str()).parts()).map(|part| part.as_ref().to_owned()).collect()
+}
+
 impl RemoteStore {
     pub(super) fn open(url: &str, options: OpenOptions) -> Result<Self, Error> {
-        let invalid = |reason: String| Error::InvalidUrl {
-            url: crate::error::redact(url),
-            reason: crate::error::redact(&reason),
-        };
-        let parsed = url::Url::parse(url).map_err(|error| invalid(error.to_string()))?;
-        if !parsed.username().is_empty() || parsed.password().is_some() {
-            return Err(invalid("credentials belong in the environment, not in the URL".to_owned()));
-        }
+        let invalid = |reason: String| invalid(url, &reason);
+        let parsed = parse(url)?;
         // The HTTP client is built without a cryptography provider, so that no aws-lc is compiled. A second install fails
         // harmlessly: the first one stands.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -91,7 +135,7 @@ impl RemoteStore {
             }
             other => return Err(invalid(format!("the scheme `{other}` is unknown"))),
         };
-        let prefix = Path::from_url_path(parsed.path()).map_err(|error| invalid(error.to_string()))?;
+        let prefix = prefix(url, &parsed)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("storage")
@@ -118,11 +162,7 @@ impl RemoteStore {
     }
 
     pub(super) fn full(&self, path: &RelativePath) -> Path {
-        self.prefix
-            .parts()
-            .chain(Path::from(path.as_str()).parts())
-            .map(|part| part.as_ref().to_owned())
-            .collect()
+        join(&self.prefix, path)
     }
 
     pub(super) fn list(&self, prefix: &RelativePath) -> Result<Vec<Entry>, Error> {

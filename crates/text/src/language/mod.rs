@@ -5,6 +5,8 @@ mod sample;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use orchestrator_core::{Decision, Document, Note};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -93,17 +95,26 @@ pub enum LanguageError {
 pub struct LanguageStep {
     config: LanguageConfig,
     threshold: f64,
-    model: Option<Model>,
+    model: Option<Arc<Model>>,
     scratch: Scratch,
 }
 
 impl LanguageStep {
     /// Builds the stage; `model` is the content of the file that the configuration names.
     pub fn new(config: &LanguageConfig, model: Option<&[u8]>) -> Result<Self, LanguageError> {
+        let model = match (&config.model, model) {
+            (Some(_), Some(bytes)) => Some(Arc::new(Model::read(bytes)?)),
+            _ => None,
+        };
+        Self::with_model(config, model)
+    }
+
+    /// Builds the stage on a model that others may use too.
+    pub fn with_model(config: &LanguageConfig, model: Option<Arc<Model>>) -> Result<Self, LanguageError> {
         config.validate()?;
         let model = match (&config.model, model) {
-            (Some(_), Some(bytes)) => Some(Model::read(bytes)?),
             (Some(_), None) => return Err(LanguageError::MissingModel),
+            (Some(_), model) => model,
             (None, _) => None,
         };
         Ok(Self { config: config.clone(), threshold: config.threshold(), model, scratch: Scratch::default() })

@@ -1,5 +1,7 @@
 //! How good a document is, by a fastText classifier: a score, and a threshold or a fraction to keep.
 
+use std::sync::Arc;
+
 use orchestrator_core::{Decision, Document, Note};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -158,15 +160,19 @@ pub enum QualityError {
 /// The `quality` stage. With `keep_fraction` it only scores: the cut is a barrier's work.
 pub struct QualityStep {
     config: QualityConfig,
-    model: Model,
+    model: Arc<Model>,
     scratch: Scratch,
 }
 
 impl QualityStep {
     /// Builds the stage; `model` is the content of the model's file, given or trained.
     pub fn new(config: &QualityConfig, model: &[u8]) -> Result<Self, QualityError> {
+        Self::with_model(config, Arc::new(Model::read(model)?))
+    }
+
+    /// Builds the stage on a model that others may use too.
+    pub fn with_model(config: &QualityConfig, model: Arc<Model>) -> Result<Self, QualityError> {
         config.validate()?;
-        let model = Model::read(model)?;
         if !model.labels().contains(&config.label) {
             let known = model.labels().iter().take(8).map(|label| format!("`{label}`")).collect::<Vec<_>>();
             return Err(QualityError::UnknownLabel { label: config.label.clone(), known: known.join(", ") });

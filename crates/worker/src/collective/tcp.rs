@@ -24,6 +24,8 @@ const MAGIC: [u8; 8] = *b"ORCTCP\0\x01";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// A frame longer than this is none of ours: 2³³ bytes are the gradients of two thousand million parameters.
 const MAX_FRAME_BYTES: u64 = 1 << 33;
+/// The operation number of a farewell.
+const FAREWELL: u64 = u64::MAX;
 /// Messages handed to a writer and not yet written.
 const IN_FLIGHT: usize = 2;
 
@@ -115,6 +117,46 @@ impl TcpCollective {
             }
         }
         Ok(Self { rank, peers, operation: 0 })
+    }
+}
+
+impl TcpCollective {
+    /// The connections to read from, by peer. Whoever takes them must not exchange over them any more.
+    pub(super) fn streams(&self) -> std::io::Result<Vec<(usize, TcpStream)>> {
+        let peers = self.peers.iter().enumerate();
+        peers
+            .filter_map(|(rank, peer)| Some((rank, peer.as_ref()?)))
+            .map(|(rank, peer)| Ok((rank, peer.reader.try_clone()?)))
+            .collect()
+    }
+
+    /// Tells every peer that this rank leaves in order. One that is gone cannot be told.
+    pub(super) fn say_farewell(&self, farewell: Farewell) {
+        for writer in self.peers.iter().flatten().filter_map(|peer| peer.writer.as_ref()) {
+            let mut frame = FAREWELL.to_le_bytes().to_vec();
+            frame.extend_from_slice(&farewell.last.to_le_bytes());
+            let _ = writer.send(frame);
+        }
+    }
+}
+
+/// The last word of a rank that leaves in order.
+pub(super) struct Farewell {
+    /// The number of its last operation.
+    pub(super) last: u64,
+}
+
+impl Farewell {
+    /// Waits for a farewell.
+    pub(super) fn read(stream: &mut TcpStream) -> std::io::Result<Self> {
+        let mut frame = [0; 16];
+        stream.read_exact(&mut frame)?;
+        let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|byte| frame[at + byte]));
+        if number(0) != FAREWELL {
+            let problem = format!("operation {} where only a farewell was expected", number(0));
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, problem));
+        }
+        Ok(Self { last: number(8) })
     }
 }
 
@@ -238,10 +280,10 @@ fn receive(rank: usize, reader: &mut TcpStream, operation: u64) -> Result<Vec<u8
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn group(world_size: usize) -> Vec<TcpCollective> {
+    pub(in crate::collective) fn group(world_size: usize) -> Vec<TcpCollective> {
         let secret = Secret([7; 32]);
         let listeners: Vec<Listener> =
             (0..world_size).map(|_| Listener::bind("127.0.0.1").expect("a free port")).collect();

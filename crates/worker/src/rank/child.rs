@@ -9,24 +9,21 @@ use std::time::{Duration, Instant};
 
 use orchestrator_core::{FileKind, FileRecord, TaskOutcome};
 use orchestrator_job::Stage;
-use orchestrator_job::spec::Device as WantedDevice;
-use orchestrator_model::Device;
-use orchestrator_model::engine::cuda_is_present;
-use orchestrator_pipeline::JobContext;
 use orchestrator_pipeline::training::{
     ShardTokens, StagedCheckpoint, StoredCheckpoint, expire, shard_names, tokenizer, train_options,
 };
-use orchestrator_storage::{RelativePath, Store};
+use orchestrator_pipeline::{Host, JobContext};
+use orchestrator_storage::{AllowedRoots, RelativePath, Store};
 use orchestrator_train::checkpoint::{Manifest, directory};
 use orchestrator_train::trainer::{Data, Outcome};
 use orchestrator_train::{
     CheckpointSink, CollectiveError, Observer, Phase, StepMetrics, TrainError, TrainOptions, Trainer,
 };
 
-use crate::collective::{Listener, Secret, TcpCollective};
+use crate::collective::Fabric;
 use crate::execute::chain;
 use crate::rank::pulse::Pulse;
-use crate::rank::{FailedKind, FromRank, Start, ToRank};
+use crate::rank::{FailedKind, FromRank, Start, ToRank, meet};
 
 /// Messages of the worker not yet looked at.
 const INBOX: usize = 16;
@@ -36,9 +33,9 @@ const METRICS_EVERY: Duration = Duration::from_millis(200);
 const METRICS_LIMIT: u64 = 4 << 30;
 
 /// Why a rank ends without an outcome.
-struct RankFailure {
-    kind: FailedKind,
-    error: String,
+pub(super) struct RankFailure {
+    pub(super) kind: FailedKind,
+    pub(super) error: String,
 }
 
 impl RankFailure {
@@ -47,14 +44,16 @@ impl RankFailure {
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "fits `map_err`")]
-    fn error(error: impl ToString) -> Self {
+    pub(super) fn error(error: impl ToString) -> Self {
         Self { kind: FailedKind::Error, error: error.to_string() }
     }
 }
 
 impl From<orchestrator_storage::Error> for RankFailure {
     fn from(error: orchestrator_storage::Error) -> Self {
-        Self::error(chain(&error))
+        let refused = matches!(error, orchestrator_storage::Error::OutsideRoots { .. });
+        let kind = if refused { FailedKind::Permanent } else { FailedKind::Error };
+        Self { kind, error: chain(&error) }
     }
 }
 
@@ -77,12 +76,12 @@ impl From<TrainError> for RankFailure {
 
 /// The two pipes to the worker.
 #[derive(Clone)]
-struct Pipe {
+pub(super) struct Pipe {
     out: Arc<Mutex<std::io::Stdout>>,
 }
 
 impl Pipe {
-    fn send(&self, message: &FromRank) {
+    pub(super) fn send(&self, message: &FromRank) {
         let Ok(mut line) = serde_json::to_vec(message) else { return };
         line.push(b'\n');
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
@@ -93,8 +92,9 @@ impl Pipe {
     }
 }
 
-/// Runs the process: reads its orders from standard input until the end. Returns the exit code.
-pub fn run(reporter: Arc<dyn orchestrator_pipeline::Reporter>) -> u8 {
+/// Runs the process: reads its orders from standard input until the end. Ranks whose devices `fabric` can join use it.
+/// Returns the exit code.
+pub fn run(reporter: Arc<dyn orchestrator_pipeline::Reporter>, fabric: &dyn Fabric) -> u8 {
     let stop = Arc::new(AtomicBool::new(false));
     let inbox = listen(Arc::clone(&stop));
     let pipe = Pipe { out: Arc::new(Mutex::new(std::io::stdout())) };
@@ -103,7 +103,7 @@ pub fn run(reporter: Arc<dyn orchestrator_pipeline::Reporter>) -> u8 {
         move |place| pipe.send(&FromRank::Progress(place))
     });
     let Ok(ToRank::Start(start)) = inbox.recv() else { return 1 };
-    match train(&start, &pipe, pulse, inbox, stop, reporter) {
+    match train(&start, &pipe, pulse, inbox, stop, reporter, fabric) {
         Ok(outcome) => {
             pipe.send(&FromRank::Done { outcome: Box::new(outcome) });
             0
@@ -144,14 +144,16 @@ fn train(
     inbox: Receiver<ToRank>,
     stop: Arc<AtomicBool>,
     reporter: Arc<dyn orchestrator_pipeline::Reporter>,
+    fabric: &dyn Fabric,
 ) -> Result<TaskOutcome, RankFailure> {
-    let output = Store::open(&start.output)?;
-    let context = JobContext::load(output.clone(), PathBuf::from(&start.scratch), reporter)
-        .map_err(|error| RankFailure::permanent(&error))?;
+    let roots = AllowedRoots::new(&start.roots)?;
+    let output = roots.open(&start.output)?;
+    let host = Host { scratch: PathBuf::from(&start.scratch), reporter, roots, models: Arc::default() };
+    let context = JobContext::load(output.clone(), host).map_err(|error| RankFailure::permanent(&error))?;
     let Some(Stage::Train(config)) = context.job.pipeline.get(start.stage as usize) else {
         return Err(RankFailure::error(format!("stage {} of the job is no train stage", start.stage)));
     };
-    let device = device(config.device, start)?;
+    let device = meet::device(config.device, start)?;
     let end_of_text = context.job.tokenize().map_or("<|endoftext|>", |(_, config)| &*config.end_of_text);
     let options = train_options(&context.job, config, tokenizer(&output, end_of_text)?.vocab_size());
     let validation = ShardTokens::open(&output, "validation")?;
@@ -159,13 +161,13 @@ fn train(
         train: Arc::new(ShardTokens::open(&output, "train")?),
         validation: Some(Arc::new(validation)),
     };
-    let collective = join(start, pipe, &inbox)?;
+    let collective = meet::join(start, device, fabric, pipe, &inbox)?;
     let mut observer =
         RankObserver::new(start, pipe.clone(), pulse, inbox, stop, output.clone(), options.clone())?;
     let resume = (!start.resume_from.is_empty())
         .then(|| StoredCheckpoint::new(output.clone(), start.resume_from.clone()));
     let resume = resume.as_ref().map(|source| source as &dyn orchestrator_train::CheckpointSource);
-    let mut trainer = Trainer::new(&options, data, Box::new(collective), device, resume)?;
+    let mut trainer = Trainer::new(&options, data, collective, device, resume)?;
     observer.resume(trainer.step())?;
     let begun = Instant::now();
     match trainer.run(&mut observer, &mut || begun.elapsed())? {
@@ -175,44 +177,6 @@ fn train(
             error: format!("the rank left after step {step}, with a checkpoint"),
         }),
     }
-}
-
-/// What this rank computes on. The scheduler gave it a GPU or did not; `auto` takes the CPU where there is none, `cuda`
-/// does not.
-fn device(wanted: WantedDevice, start: &Start) -> Result<Device, RankFailure> {
-    match (wanted, start.gpu) {
-        (WantedDevice::Cpu, _) | (WantedDevice::Auto, None) => Ok(Device::Cpu),
-        (WantedDevice::Auto | WantedDevice::Cuda, Some(gpu)) if cuda_is_present() => Ok(Device::Cuda(gpu as usize)),
-        (WantedDevice::Auto | WantedDevice::Cuda, _) => Err(RankFailure {
-            kind: FailedKind::Permanent,
-            error: "`device: cuda` needs a build with the feature `cuda`, an NVIDIA driver and `--gpus` on the worker; \
-                    `auto` goes on with the CPU where no worker offers GPUs"
-                .to_owned(),
-        }),
-    }
-}
-
-/// Meets the other ranks. Rank 0's secret comes to the others through the coordinator, so a stranger cannot join.
-fn join(start: &Start, pipe: &Pipe, inbox: &Receiver<ToRank>) -> Result<TcpCollective, RankFailure> {
-    let listener = Listener::bind(&start.host).map_err(RankFailure::error)?;
-    let port = listener.port().map_err(RankFailure::error)?;
-    let own = if start.rank == 0 { secret()? } else { Vec::new() };
-    pipe.send(&FromRank::Listening { port, nccl_id: own });
-    let Ok(ToRank::Peers { addresses, nccl_id }) = inbox.recv() else {
-        return Err(RankFailure::error("the worker did not say who the peers are"));
-    };
-    let secret: [u8; 32] = nccl_id
-        .try_into()
-        .map_err(|_| RankFailure::error("rank 0 posted no secret of 32 bytes for the gang"))?;
-    TcpCollective::connect(start.rank as usize, &addresses, &Secret(secret), &listener)
-        .map_err(|error| TrainError::from(error).into())
-}
-
-fn secret() -> Result<Vec<u8>, RankFailure> {
-    let mut bytes = vec![0; 32];
-    let mut source = std::fs::File::open("/dev/urandom").map_err(RankFailure::error)?;
-    std::io::Read::read_exact(&mut source, &mut bytes).map_err(RankFailure::error)?;
-    Ok(bytes)
 }
 
 /// Carries what the loop says to the worker, and the loop's files to storage.

@@ -6,7 +6,8 @@
 //!     │── Start{spec, job, seat} ────────────────────────▶│ binds its listener
 //!     │◀─────────────────────────────── Listening{port} ──│
 //!     │  JoinGang at the coordinator, until all are there  │
-//!     │── Peers{addresses} ──────────────────────────────▶│ connects; trains
+//!     │── Peers{addresses} ──────────────────────────────▶│ connects; agrees on NCCL or TCP
+//!     │◀───────────────────────────── Joined{over} ───────│ trains
 //!     │◀──────── Progress{step, phase, collective} … ─────│  carried with every heartbeat, as is its silence
 //!     │◀───────────────────────────── Checkpoint{…} ──────│  rank 0, when every rank's part is durable
 //!     │── CheckpointCommitted{step} ─────────────────────▶│
@@ -17,6 +18,7 @@
 //! gone: the child exits at once.
 
 mod child;
+mod meet;
 mod process;
 mod pulse;
 pub(crate) mod seat;
@@ -31,7 +33,7 @@ pub use child::run as run_rank;
 pub(crate) enum ToRank {
     /// What to train, and which seat of the gang this is.
     Start(Box<Start>),
-    /// Every rank's address, by rank.
+    /// Every rank's address, by rank, and what rank 0 posted.
     Peers { addresses: Vec<String>, nccl_id: Vec<u8> },
     /// The checkpoint of this step exists now.
     CheckpointCommitted { step: u64 },
@@ -56,12 +58,16 @@ pub(crate) struct Start {
     pub(crate) scratch: String,
     /// The GPU of this host that is the rank's alone; none: it computes on the CPU.
     pub(crate) gpu: Option<u32>,
+    /// Places that the job may name.
+    pub(crate) roots: Vec<String>,
 }
 
 /// From a rank to its worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum FromRank {
+    /// Where it listens. Rank 0 posts for the gang: a secret that opens the ranks' connections, and behind it the id of
+    /// its group where it has a GPU.
     Listening {
         port: u16,
         nccl_id: Vec<u8>,
@@ -70,6 +76,11 @@ pub(crate) enum FromRank {
     Progress(Place),
     /// JSON of the last finished step.
     Metrics(String),
+    /// What the gang's gradients go over; where it is not the fabric of the build, why.
+    Joined {
+        over: String,
+        because: Option<String>,
+    },
     Checkpoint {
         step: u64,
         path: String,

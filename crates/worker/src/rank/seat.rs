@@ -92,6 +92,17 @@ async fn run(
                 process.send(&peers).await?;
             }
             FromRank::Progress(_) | FromRank::Metrics(_) => {} // noted as they were read
+            FromRank::Joined { over, because } => {
+                let because = because.unwrap_or_default();
+                tracing::info!(
+                    job = assignment.job,
+                    rank = seat.rank,
+                    generation = seat.generation,
+                    over,
+                    because,
+                    "the gang is joined"
+                );
+            }
             FromRank::Checkpoint { step, path, attempt_path, manifest } => {
                 // The coordinator may be away, or wait for room in storage: for as long as the lease is ours, we wait.
                 tokio::select! {
@@ -116,7 +127,8 @@ fn start(shared: &Shared, assignment: &Assignment, seat: &GangSeat, stage: u32) 
         generation: seat.generation,
         resume_from: seat.resume_from.clone(),
         host: shared.options.host.clone(),
-        scratch: shared.options.scratch.to_string_lossy().into_owned(),
+        scratch: shared.options.lends.scratch.to_string_lossy().into_owned(),
+        roots: shared.options.lends.roots.names(),
         gpu: None,
     }
 }
