@@ -226,7 +226,9 @@ mod tests {
             let inner = self.0.lock().expect("no panic")[seat.rank].take().expect("once");
             let aborted = Arc::new(OnceLock::new());
             let abort = Arc::clone(&aborted);
-            let abort: Abort = Arc::new(move || drop(abort.set(())));
+            let abort: Abort = Arc::new(move || {
+                let _ = abort.set(());
+            });
             Ok(Joined { collective: Box::new(Waiting { inner, aborted }), abort })
         }
     }
