@@ -5,7 +5,8 @@ use std::path::Path;
 use anyhow::Context;
 use orchestrator_job::{InputFile, Job, Resolved, StageFile, Surroundings};
 use orchestrator_pipeline::inputs;
-use orchestrator_storage::AllowedRoots;
+use orchestrator_storage::{AllowedRoots, Entry};
+use orchestrator_text::tokenizer::TokenizerSource;
 
 use crate::failure::Failure;
 
@@ -44,12 +45,10 @@ pub(crate) fn freeze(job: Job) -> Result<Resolved, Failure> {
     Ok(Resolved { job, inputs, files: files.into_iter().flatten().collect() })
 }
 
-/// Freezes the models, examples and tokenizers that a stage names. A tokenizer may be a directory, whose file is chosen
-/// when it is read.
+/// Freezes the models, examples and tokenizers that a stage names. A tokenizer may be a directory, or more than one file.
 fn freeze_files(stage: u32, key: &str, url: &str) -> Result<Vec<StageFile>, Failure> {
-    let found = inputs::find(url, &AllowedRoots::any()).map_err(Failure::usage);
-    let found = if key == "tokenizer" { found.unwrap_or_default() } else { found? };
-    if found.is_empty() && key != "tokenizer" {
+    let found = if key == "tokenizer" { tokenizer_files(url)? } else { find(url)? };
+    if found.is_empty() {
         return Err(Failure::usage(anyhow::anyhow!(
             "`{key}` of stage {stage} names `{url}`, which does not exist"
         )));
@@ -62,4 +61,28 @@ fn freeze_files(stage: u32, key: &str, url: &str) -> Result<Vec<StageFile>, Fail
             StageFile { stage, key: key.to_owned(), file }
         })
         .collect())
+}
+
+/// The files that a pattern names, for whoever hands the job in.
+fn find(pattern: &str) -> Result<Vec<(String, Entry)>, Failure> {
+    inputs::find(pattern, &AllowedRoots::any()).map_err(Failure::usage)
+}
+
+/// The files of the first kind of tokenizer that is there, as the tokenize stage will choose it.
+fn tokenizer_files(location: &str) -> Result<Vec<(String, Entry)>, Failure> {
+    let candidates = TokenizerSource::candidates(location);
+    for source in &candidates {
+        let mut files = Vec::new();
+        for path in source.paths() {
+            files.extend(find(path)?);
+        }
+        if files.len() == source.paths().len() {
+            return Ok(files);
+        }
+    }
+    let expected: Vec<String> = candidates.iter().map(|source| source.paths().join(" with ")).collect();
+    Err(Failure::usage(anyhow::anyhow!(
+        "no tokenizer at `{location}`: expected one of {}",
+        expected.join(", ")
+    )))
 }

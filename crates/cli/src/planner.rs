@@ -2,7 +2,9 @@
 
 use orchestrator_coordinator::{Expansion, PlanError, PlannedJob, PlannedStage, Planner};
 use orchestrator_core::{Digest, RowHasher, TaskOutcome};
-use orchestrator_job::{InputFile, Phase, PhaseKind, Plan, Resolved, Stage, demand, expand, fingerprints};
+use orchestrator_job::{
+    InputFile, Phase, PhaseKind, Plan, Resolved, Stage, StageFile, demand, expand, fingerprints,
+};
 use orchestrator_scheduler::{PhaseKind as SchedulerPhase, PhaseSpec};
 use orchestrator_storage::AllowedRoots;
 use orchestrator_storage::manifest::InputEntry;
@@ -41,6 +43,7 @@ impl Planner for JobPlanner {
             output: job.output.clone(),
             max_attempts: job.max_attempts,
             yaml: job.to_yaml().map_err(|error| wrong(&error))?,
+            frozen: serde_json::to_string_pretty(&resolved.files).map_err(|error| wrong(&error))?,
             phases: plan.phases.iter().map(|phase| phase_spec(&plan, phase, &prints)).collect(),
             stages: plan
                 .stages
@@ -83,6 +86,7 @@ impl Planner for JobPlanner {
         let (before, after) = (read(before)?, read(after)?);
         let mut differences = orchestrator_job::difference(&before.job, &after.job);
         differences.extend(changed_inputs(&before.inputs, &after.inputs));
+        differences.extend(changed_files(&before.files, &after.files));
         Ok(differences)
     }
 }
@@ -112,6 +116,7 @@ fn phase_spec(plan: &Plan, phase: &Phase, prints: &[Digest]) -> PhaseSpec {
         | PhaseKind::Clusters
         | PhaseKind::Cutoff
         | PhaseKind::Classifier
+        | PhaseKind::Mixture
         | PhaseKind::Prepare => format!("{}:{}", names.join("+"), phase.kind.name()),
     };
     // A phase depends on all that its last stage depends on, and the report on everything.
@@ -133,6 +138,7 @@ fn phase_spec(plan: &Plan, phase: &Phase, prints: &[Digest]) -> PhaseSpec {
             | PhaseKind::Clusters
             | PhaseKind::Cutoff
             | PhaseKind::Classifier
+            | PhaseKind::Mixture
             | PhaseKind::Prepare
             | PhaseKind::Tokenize
             | PhaseKind::Export
@@ -140,6 +146,22 @@ fn phase_spec(plan: &Plan, phase: &Phase, prints: &[Digest]) -> PhaseSpec {
         },
         fingerprint: print.finish().to_string(),
     }
+}
+
+/// Models, lists and tokenizers that are not what they were.
+fn changed_files(before: &[StageFile], after: &[StageFile]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for file in after {
+        let same = |other: &&StageFile| other.stage == file.stage && other.file.url == file.file.url;
+        match before.iter().find(same) {
+            Some(other) if other.file == file.file => {}
+            Some(_) => {
+                lines.push(format!("`{}` (`{}`) changed since the run began", file.file.url, file.key))
+            }
+            None => lines.push(format!("`{}` (`{}`) is new", file.file.url, file.key)),
+        }
+    }
+    lines
 }
 
 /// The first input that differs, by name; a list of thousands helps nobody.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use orchestrator_core::{AttemptId, ErrorCode, JobId};
+use orchestrator_core::{AttemptId, ErrorCode, FROZEN_FILES, JobId};
 use orchestrator_scheduler::{Command, Event, Job, JobStatus, Level, Place, Scheduler, State};
 use orchestrator_storage::{RelativePath, Store};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -222,8 +222,10 @@ impl Effects {
         let owner = self.owner.clone();
         store.run(move |store| Ok(owner::claim(store, &owner))).await??;
         let planned = self.planner.plan(&job.definition)?;
-        let (path, yaml) = (RelativePath::new("job.yaml")?, planned.yaml.clone().into_bytes());
-        publish::insist(store, move |store| store.put_atomic(&path, &yaml).map(drop)).await?;
+        for (path, text) in [("job.yaml", &planned.yaml), (FROZEN_FILES, &planned.frozen)] {
+            let (path, text) = (RelativePath::new(path)?, text.clone().into_bytes());
+            publish::insist(store, move |store| store.put_atomic(&path, &text).map(drop)).await?;
+        }
         // No manifest, no stage: what an earlier job left must not pass for what this one is about to make.
         for stage in planned.stages.iter().filter(|stage| stage.phase >= phase) {
             for path in &stage.manifests {

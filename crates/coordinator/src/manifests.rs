@@ -36,8 +36,11 @@ fn of_stage(job: &PlannedJob, stage: u32, outcomes: &[Vec<TaskOutcome>]) -> Resu
     }
     let files: Vec<&FileRecord> =
         files(outcomes, stage).filter(|file| file.kind != FileKind::Intermediate).collect();
-    let digest =
-        if tallied { RowDigest::stage(sum.kept_digest, sum.dropped_digest) } else { digest_of_files(&files) };
+    let digest = if tallied {
+        RowDigest::stage(sum.kept_digest, sum.dropped_digest)
+    } else {
+        content(outcomes, stage).unwrap_or_else(|| digest_of_files(&files))
+    };
     Ok(StageManifest {
         schema_version: SCHEMA_VERSION,
         stage,
@@ -85,10 +88,16 @@ pub(crate) fn places(
     (wanted, complete)
 }
 
-/// A stage without books (training, export) is known by its files; metrics tell of times, which no digest covers.
+/// What a stage without books (training, export) made, as the task that wrote its files says.
+fn content(outcomes: &[Vec<TaskOutcome>], stage: u32) -> Option<Digest> {
+    let of_stage = |outcome: &&TaskOutcome| outcome.files.iter().any(|file| file.stage == stage);
+    outcomes.iter().flatten().filter(of_stage).find_map(|outcome| outcome.content)
+}
+
+/// A stage with neither books nor a content of its own is known by its files.
 fn digest_of_files(files: &[&FileRecord]) -> Digest {
     let mut hasher = RowHasher::default();
-    for file in files.iter().filter(|file| file.path != "metrics.jsonl") {
+    for file in files {
         hasher.text(&file.path).bytes(&file.xxh3.0.to_le_bytes());
     }
     Digest(hasher.finish())
@@ -121,6 +130,27 @@ mod tests {
     use crate::planner::PlannedStage;
 
     #[test]
+    fn a_model_is_known_by_its_content_and_not_by_files_that_tell_of_times() {
+        let trained = |content: u128, metrics: u128| {
+            let file = FileRecord {
+                stage: 1,
+                kind: FileKind::Product,
+                path: "metrics.jsonl".into(),
+                rows: 0,
+                bytes: 3,
+                xxh3: Digest(metrics),
+            };
+            let first =
+                TaskOutcome { files: vec![file], content: Some(Digest(content)), ..TaskOutcome::default() };
+            vec![vec![first, TaskOutcome::default()]]
+        };
+        assert_eq!(content(&trained(1, 7), 1), Some(Digest(1)));
+        assert_eq!(content(&trained(1, 8), 1), content(&trained(1, 9), 1));
+        assert_ne!(content(&trained(2, 8), 1), content(&trained(1, 8), 1));
+        assert_eq!(content(&trained(1, 7), 0), None, "of another stage");
+    }
+
+    #[test]
     fn books_are_joined_in_task_order_and_intermediates_stay_out() {
         let task = |number: u64| {
             let mut tally = StageTally { stage: 0, records_in: 2, kept: 1, ..StageTally::default() };
@@ -146,6 +176,7 @@ mod tests {
             output: String::new(),
             max_attempts: 1,
             yaml: String::new(),
+            frozen: String::new(),
             phases: Vec::new(),
             stages: vec![PlannedStage {
                 name: "read".into(),

@@ -41,6 +41,8 @@ pub struct PlannedJob {
     pub max_attempts: u32,
     /// What the output's `job.yaml` will say.
     pub yaml: String,
+    /// What the output's [`FROZEN_FILES`] will say: files that stages read beside documents, which must stay what they are.
+    pub frozen: String,
     /// What runs, one after another.
     pub phases: Vec<PhaseSpec>,
     /// The stages, by the index that outcomes name them with.

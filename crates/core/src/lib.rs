@@ -16,5 +16,5 @@ pub use digest::{Digest, RowDigest, RowHasher};
 pub use document::{Document, Media};
 pub use error_code::ErrorCode;
 pub use ids::{AttemptId, DocumentId, FencingToken, JobId, WorkerId};
-pub use outcome::{FileKind, FileRecord, StageTally, TaskOutcome};
+pub use outcome::{FROZEN_FILES, FileKind, FileRecord, StageTally, TaskOutcome};
 pub use verdict::{Decision, Dropped, Note, NoteKind, Reason};

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::RowDigest;
 
+/// The list of frozen models, lists and tokenizers in an output, for those who read them: JSON.
+pub const FROZEN_FILES: &str = ".orchestrator/files.json";
+
 /// What a file is for. The kind and the task's number give its final name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -93,6 +96,9 @@ impl StageTally {
 pub struct TaskOutcome {
     /// Files under the attempt's path that the commit publishes to their final names.
     pub files: Vec<FileRecord>,
+    /// Digest of what the task made, where that is neither rows, which tallies cover, nor told by files: a model's tensors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<crate::Digest>,
     /// One tally for each stage the task ran, in stage order.
     pub tallies: Vec<StageTally>,
     /// JSON that a later phase's expansion reads: splits found, thresholds, sizes. `null` when nothing.

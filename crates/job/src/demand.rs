@@ -86,6 +86,7 @@ fn of_work(work: &Work, files: u64, stage: Option<&Stage>) -> u64 {
             // Counted words take a fraction of their text; the trainers' tables take a few times the words.
             DOCUMENTS_BYTES + sample.min(bytes) + files
         }
+        Work::Mixture { .. } => TASK_BYTES,
         Work::Train { .. } | Work::Export { .. } => DOCUMENTS_BYTES,
     }
 }

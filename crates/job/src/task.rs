@@ -12,6 +12,7 @@
 //! | `bands` | `.orchestrator/phases/PP-bands/edges-NNNNN.*`, always | intermediate, dedup |
 //! | `clusters` | `.orchestrator/phases/PP-clusters/verdicts-NNNNN.*`, one for each part, `NNNNN` the part's number | intermediate, dedup |
 //! | `cutoff` | `detail` is an [`ExactF32`] | |
+//! | `mixture` | `stages/NN-mix/mixture.json` | product, mix |
 //! | `classifier` | `.orchestrator/phases/PP-classifier/quality.bin` | product, quality |
 //! | `prepare` | `tokens/tokenizer.json`, `.orchestrator/phases/PP-prepare/held-out.*` | product and intermediate, tokenize |
 //! | `tokenize` | `tokens/train-NNNNN.*`, `tokens/validation-NNNNN.*` | product, tokenize |
@@ -88,6 +89,13 @@ pub enum Work {
         /// Score files, one per part.
         scores: Vec<PartRef>,
     },
+    /// Decides how often each group of documents is seen; writes `mixture.json`.
+    Mixture {
+        /// The mix stage.
+        stage: u32,
+        /// Sizes of the groups, one file per part.
+        sizes: Vec<PartRef>,
+    },
     /// Trains the quality classifier from labelled inputs.
     TrainClassifier {
         /// The quality stage.
@@ -108,6 +116,9 @@ pub enum Work {
         parts: Vec<PartRef>,
         /// Paths of the phase before, relative to the output: `tokenizer.json` and the held-out ids.
         prepared: Vec<PartRef>,
+        /// `mixture.json`, where a mix stage stands before: how often each document is written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mixture: Option<PartRef>,
     },
     /// One rank of the training gang; `number` is not the rank: the seat that comes with the lease is.
     Train {
@@ -137,6 +148,11 @@ pub enum Side {
         /// The quality stage.
         stage: u32,
     },
+    /// `sizes`: documents and bytes of each group, a row a group, for the mix stage `stage`.
+    Sizes {
+        /// The mix stage.
+        stage: u32,
+    },
 }
 
 /// What a barrier decided about the documents of one part. The barrier's stage is the first of the map's `stages`.
@@ -152,6 +168,11 @@ pub enum Verdicts {
     Cutoff {
         /// The least score that is kept.
         threshold: ExactF32,
+    },
+    /// Documents without a copy in the mixture are dropped.
+    Mixture {
+        /// `mixture.json`.
+        file: PartRef,
     },
 }
 

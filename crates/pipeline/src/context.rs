@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use orchestrator_core::{Digest, TaskOutcome};
-use orchestrator_job::{Job, JobFileError, Plan};
+use orchestrator_core::{Digest, FROZEN_FILES, TaskOutcome};
+use orchestrator_job::{InputFile, Job, JobFileError, Plan, StageFile};
 use orchestrator_storage::{AllowedRoots, OpenOptions, RelativePath, Store};
 use orchestrator_text::fasttext::Model;
 
@@ -36,12 +36,16 @@ pub struct JobContext {
     pub output: Store,
     /// What the process lends.
     pub host: Host,
+    /// Models, lists and tokenizers as they were when the job was handed in, by URL.
+    frozen: BTreeMap<String, InputFile>,
     /// Hashes of the model files and keys that tasks of this job have read, by location: a job keeps what it began with.
     prints: Mutex<BTreeMap<String, Digest>>,
 }
 
 /// The largest job file that is read.
 const JOB_FILE_LIMIT: u64 = 4 << 20;
+/// The longest list of frozen files: examples may be thousands.
+const FROZEN_FILES_LIMIT: u64 = 256 << 20;
 
 /// A job's description cannot be read from its output.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +59,9 @@ pub enum LoadError {
     /// The resolved job file is no text.
     #[error("`job.yaml` in the output is not UTF-8")]
     Encoding(#[from] std::string::FromUtf8Error),
+    /// The list of frozen files is none.
+    #[error("`{FROZEN_FILES}` in the output is no list of files")]
+    Files(#[from] serde_json::Error),
 }
 
 impl JobContext {
@@ -62,13 +69,32 @@ impl JobContext {
     pub fn load(output: Store, host: Host) -> Result<Self, LoadError> {
         let text = String::from_utf8(output.read_all(&RelativePath::new("job.yaml")?, JOB_FILE_LIMIT)?)?;
         let job = orchestrator_job::parse(&text, "job.yaml")?.job;
+        let files = output.read_all(&RelativePath::new(FROZEN_FILES)?, FROZEN_FILES_LIMIT)?;
+        let files: Vec<StageFile> = serde_json::from_slice(&files)?;
+        let frozen = files.into_iter().map(|file| (file.file.url.clone(), file.file)).collect();
         let plan = Plan::new(&job);
-        Ok(Self::new(job, plan, output, host))
+        Ok(Self { job, plan, output, host, frozen, prints: Mutex::default() })
     }
 
-    /// Puts together what the tasks of a job share.
-    pub fn new(job: Job, plan: Plan, output: Store, host: Host) -> Self {
-        Self { job, plan, output, host, prints: Mutex::default() }
+    /// Finds the store of a file that the job file names, after making sure that the file is what it was when the job was
+    /// handed in.
+    pub fn locate(&self, url: &str) -> Result<(Store, RelativePath), TaskError> {
+        let (store, path) = self.host.roots.locate(url, OpenOptions::default())?;
+        if let Some(frozen) = self.frozen.get(url) {
+            let found = store.try_stat(&path)?;
+            if found.as_ref().map(|found| (found.bytes, &found.stamp)) != Some((frozen.bytes, &frozen.stamp))
+            {
+                return Err(TaskError::InputChanged {
+                    url: url.to_owned(),
+                    expected: format!("{} bytes, stamp {}", frozen.bytes, frozen.stamp),
+                    found: found.map_or_else(
+                        || "no file".to_owned(),
+                        |found| format!("{} bytes, stamp {}", found.bytes, found.stamp),
+                    ),
+                });
+            }
+        }
+        Ok((store, path))
     }
 
     /// A fastText model: read and parsed once for all tasks of this process.
@@ -99,7 +125,7 @@ impl JobContext {
         Ok(match location {
             ModelFile::Output(path) => self.output.read_all(&RelativePath::new(path)?, limit)?,
             ModelFile::Location(url) => {
-                let (store, path) = self.host.roots.locate(url, OpenOptions::default())?;
+                let (store, path) = self.locate(url)?;
                 store.read_all(&path, limit)?
             }
         })

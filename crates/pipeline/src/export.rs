@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::context::TaskContext;
 use crate::error::TaskError;
 use crate::files::AttemptFiles;
-use crate::training::{self, ShardTokens, StoredCheckpoint, last_checkpoint};
+use crate::training::{self, ShardTokens, StoredCheckpoint, last_checkpoint, model_digest};
 
 /// Samples written for the report, and tokens in each.
 const SAMPLES: u64 = 3;
@@ -73,7 +73,8 @@ pub(crate) fn run(context: &TaskContext, stage: u32) -> Result<TaskOutcome, Task
         lines.push('\n');
     }
     put("samples.jsonl".to_owned(), lines.as_bytes())?;
-    Ok(TaskOutcome { files: files.into_records(), ..TaskOutcome::default() })
+    let content = model_digest(config, &weights).map_err(|error| wrong(&error))?;
+    Ok(TaskOutcome { files: files.into_records(), content: Some(content), ..TaskOutcome::default() })
 }
 
 /// The beginning of a held-out document; end-of-text alone where nothing is held out.

@@ -17,6 +17,7 @@ mod files;
 mod index;
 pub mod inputs;
 mod map;
+mod mix;
 mod models;
 mod quality;
 mod source;
@@ -52,10 +53,12 @@ pub fn run(context: &TaskContext, spec: &TaskSpec) -> Result<TaskOutcome, TaskEr
             dedup::run_clusters(context, *stage, edges, signatures)
         }
         Work::QualityCutoff { stage, scores } => quality::run_cutoff(context, *stage, scores),
+        Work::Mixture { stage, sizes } => mix::run(context, *stage, sizes),
         Work::TrainClassifier { stage } => quality::run_classifier(context, *stage),
         Work::PrepareTokenizer { stage, parts } => tokenize::run_prepare(context, *stage, parts),
-        Work::Tokenize { stage, parts, prepared } => {
-            tokenize::run_tokenize(context, spec.number, *stage, parts, prepared)
+        Work::Tokenize { stage, parts, prepared, mixture } => {
+            let inputs = tokenize::Inputs { parts, prepared, mixture: mixture.as_ref() };
+            tokenize::run_tokenize(context, spec.number, *stage, &inputs)
         }
         Work::Export { stage } => export::run(context, *stage),
         Work::Report => context.job.host.reporter.write(context),

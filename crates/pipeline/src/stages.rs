@@ -35,7 +35,12 @@ pub(crate) fn step(context: &TaskContext, index: u32, stage: &Stage) -> Result<B
             let key = config.key_file.as_deref().map(|file| context.job.key(file)).transpose()?;
             Box::new(PiiStep::new(config, key.as_deref()).map_err(|error| wrong(&error))?)
         }
-        Stage::Read(_) | Stage::Dedup(_) | Stage::Tokenize(_) | Stage::Train(_) | Stage::Export(_) => {
+        Stage::Read(_)
+        | Stage::Dedup(_)
+        | Stage::Mix(_)
+        | Stage::Tokenize(_)
+        | Stage::Train(_)
+        | Stage::Export(_) => {
             return Err(wrong(&"it is no per-document stage"));
         }
     })

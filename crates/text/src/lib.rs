@@ -8,6 +8,7 @@ pub mod fasttext;
 pub mod filters;
 pub mod language;
 pub mod minhash;
+pub mod mix;
 pub mod pii;
 pub mod quality;
 pub mod step;

@@ -46,6 +46,7 @@ impl Planner for SumPlanner {
             output: output.into(),
             max_attempts: 3,
             yaml: resolved_job.into(),
+            frozen: "[]".into(),
             phases: vec![phase("map", "map".into()), phase("sum", format!("sum {variant}"))],
             stages: vec![stage("map", 0), stage("sum", 1)],
         })

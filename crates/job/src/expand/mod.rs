@@ -132,6 +132,7 @@ impl Expansion<'_> {
                 signatures: self.side_files(stage)?,
             }],
             PhaseKind::Cutoff => vec![Work::QualityCutoff { stage, scores: self.side_files(stage)? }],
+            PhaseKind::Mixture => vec![Work::Mixture { stage, sizes: self.side_files(stage)? }],
             PhaseKind::Classifier => vec![Work::TrainClassifier { stage }],
             PhaseKind::Prepare => {
                 let parts = self.parts_before(stage)?;
@@ -202,6 +203,10 @@ impl Expansion<'_> {
                 }
                 Ok(vec![Some(Verdicts::Cutoff { threshold }); parts])
             }
+            Some(Stage::Mix(_)) => {
+                let file = self.mixture(stage)?;
+                Ok(vec![Some(Verdicts::Mixture { file }); parts])
+            }
             _ => Ok(vec![None; parts]),
         }
     }
@@ -225,12 +230,27 @@ impl Expansion<'_> {
         let prepare = self.phase(PhaseKind::Prepare, stage)?;
         let prepared: Vec<PartRef> =
             self.outcomes(prepare).iter().flat_map(|outcome| &outcome.files).map(reference).collect();
+        let mixture = self.job.mix().map(|(stage, _)| self.mixture(stage)).transpose()?;
         let few = parts.iter().map(|part| part.rows).sum::<u64>() < FEW_DOCUMENTS;
         let groups = if few { vec![parts] } else { parts.into_iter().map(|part| vec![part]).collect() };
         Ok(groups
             .into_iter()
-            .map(|parts| Work::Tokenize { stage, parts, prepared: prepared.clone() })
+            .map(|parts| Work::Tokenize {
+                stage,
+                parts,
+                prepared: prepared.clone(),
+                mixture: mixture.clone(),
+            })
             .collect())
+    }
+
+    /// What the mixture phase of the mix stage `stage` left.
+    fn mixture(&self, stage: u32) -> Result<PartRef, ExpandError> {
+        let files = self.one_of_each(self.phase(PhaseKind::Mixture, stage)?, FileKind::Product, stage)?;
+        files.into_iter().next().ok_or_else(|| ExpandError::OutOfOrder {
+            phase: 0,
+            expected: format!("a committed `mixture` phase for stage {stage}"),
+        })
     }
 
     fn outcomes(&self, phase: &Phase) -> &[TaskOutcome] {

@@ -1,6 +1,7 @@
 //! Rules that no single type can say: values of a stage, and the order of stages.
 
 use orchestrator_core::units::ByteSize;
+use orchestrator_text::language::short_code;
 
 use super::Findings;
 use super::tree::Segment;
@@ -67,6 +68,9 @@ fn check_languages(stage: &Stage, index: usize, findings: &mut Findings) {
             let message =
                 format!("`{language}` is no language: expected an ISO 639 code such as `en` or `yue`");
             findings.note_stage(index, stage.name(), &format!("languages[{place}]"), message);
+        } else if short_code(language) != language {
+            let message = format!("`{language}` has a shorter code: expected `{}`", short_code(language));
+            findings.note_stage(index, stage.name(), &format!("languages[{place}]"), message);
         }
     }
 }
@@ -81,9 +85,10 @@ fn rank(stage: &Stage) -> u8 {
         | Stage::Quality(_)
         | Stage::Dedup(_)
         | Stage::Pii(_) => 1,
-        Stage::Tokenize(_) => 2,
-        Stage::Train(_) => 3,
-        Stage::Export(_) => 4,
+        Stage::Mix(_) => 2,
+        Stage::Tokenize(_) => 3,
+        Stage::Train(_) => 4,
+        Stage::Export(_) => 5,
     }
 }
 

@@ -76,6 +76,8 @@ pub enum PhaseKind {
     Cutoff,
     /// Trains the quality classifier.
     Classifier,
+    /// Decides how often each group of documents is seen.
+    Mixture,
     /// Trains or loads the tokenizer, holds validation documents out.
     Prepare,
     /// Encodes documents.
@@ -103,6 +105,7 @@ impl PhaseKind {
             Self::Clusters => "clusters",
             Self::Cutoff => "cutoff",
             Self::Classifier => "classifier",
+            Self::Mixture => "mixture",
             Self::Prepare => "prepare",
             Self::Tokenize => "tokenize",
             Self::Train { .. } => "train",
@@ -135,6 +138,7 @@ fn need(index: u32, stage: &Stage) -> Need {
             side: Side::Signatures { stage: index },
             phases: &[PhaseKind::Bands, PhaseKind::Clusters],
         },
+        Stage::Mix(_) => Need::Barrier { side: Side::Sizes { stage: index }, phases: &[PhaseKind::Mixture] },
         Stage::Tokenize(_) => Need::Sink(vec![PhaseKind::Prepare, PhaseKind::Tokenize]),
         Stage::Train(config) => {
             Need::Sink(vec![PhaseKind::Train { world: config.world_size, min: config.min_world_size() }])

@@ -46,6 +46,7 @@ impl Plan {
                 let side = match side {
                     Some(Side::Signatures { .. }) => "; leaves signatures",
                     Some(Side::Scores { .. }) => "; leaves scores",
+                    Some(Side::Sizes { .. }) => "; leaves sizes",
                     None => "",
                 };
                 format!("a task for each {over}: {}{side}", names())
@@ -53,6 +54,7 @@ impl Plan {
             PhaseKind::Bands => "a task for each slice of the hash space; finds pairs (shuffle)".to_owned(),
             PhaseKind::Clusters => "one task; joins pairs to clusters, keeps one document of each".to_owned(),
             PhaseKind::Cutoff => "one task; finds the score of the wanted fraction (barrier)".to_owned(),
+            PhaseKind::Mixture => "one task; decides how often each group is seen (barrier)".to_owned(),
             PhaseKind::Classifier => "one task; trains the quality classifier".to_owned(),
             PhaseKind::Prepare => {
                 "one task; trains or loads the tokenizer, holds out validation (barrier)".to_owned()

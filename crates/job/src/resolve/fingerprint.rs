@@ -8,17 +8,18 @@ use crate::spec::Stage;
 
 /// Versions of the stages' code. Raised when a stage would give another result for the same input and options, so that
 /// `--reuse` does not keep what today's code would not make.
-const VERSIONS: [(&str, u64); 10] = [
-    ("read", 1),
+const VERSIONS: [(&str, u64); 11] = [
+    ("read", 2),
     ("clean", 1),
     ("language", 1),
     ("filter", 1),
     ("quality", 1),
     ("dedup", 1),
     ("pii", 1),
-    ("tokenize", 1),
-    ("train", 1),
-    ("export", 1),
+    ("mix", 1),
+    ("tokenize", 2),
+    ("train", 2),
+    ("export", 2),
 ];
 
 /// The version of a stage's code.
@@ -44,6 +45,10 @@ pub fn fingerprints(resolved: &Resolved, platform: &str) -> Vec<Digest> {
         let mut hasher = RowHasher::default();
         hasher.bytes(&before.to_le_bytes()).text(stage.name()).number(stage_version(stage.name()));
         hasher.text(&options(stage));
+        if matches!(stage, Stage::Tokenize(_)) {
+            // An option of `train` that decides here already: which documents are held out.
+            hasher.number(resolved.job.validation_fraction().to_bits());
+        }
         for file in resolved.files.iter().filter(|file| file.stage == index) {
             hasher.text(&file.key).text(&file.file.source).number(file.file.bytes).text(&file.file.stamp);
         }

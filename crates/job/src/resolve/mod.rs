@@ -126,9 +126,12 @@ fn locations(stage: &mut Stage) -> Vec<(String, &mut String)> {
                 .chain(listed("train.negative", negative))
                 .collect()
         }
-        Stage::Clean(_) | Stage::Filter(_) | Stage::Dedup(_) | Stage::Train(_) | Stage::Export(_) => {
-            Vec::new()
-        }
+        Stage::Clean(_)
+        | Stage::Filter(_)
+        | Stage::Dedup(_)
+        | Stage::Mix(_)
+        | Stage::Train(_)
+        | Stage::Export(_) => Vec::new(),
     }
 }
 

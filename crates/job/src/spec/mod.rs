@@ -10,6 +10,7 @@ mod train_check;
 use orchestrator_core::units::ByteSize;
 pub use orchestrator_text::filters::FilterConfig;
 pub use orchestrator_text::minhash::DedupConfig;
+pub use orchestrator_text::mix::MixConfig;
 pub use orchestrator_text::pii::PiiConfig;
 pub use orchestrator_text::tokenizer::TokenizeConfig;
 use orchestrator_text::{ConfigError, Languages};
@@ -93,6 +94,8 @@ pub enum Stage {
     Dedup(DedupConfig),
     /// Replaces personal data and secrets.
     Pii(PiiConfig),
+    /// Weighs the sources of the corpus against each other.
+    Mix(MixConfig),
     /// Turns documents into tokens, with a tokenizer that is loaded or trained.
     Tokenize(TokenizeConfig),
     /// Trains a model on the tokens.
@@ -112,6 +115,7 @@ impl Stage {
             Self::Quality(_) => "quality",
             Self::Dedup(_) => "dedup",
             Self::Pii(_) => "pii",
+            Self::Mix(_) => "mix",
             Self::Tokenize(_) => "tokenize",
             Self::Train(_) => "train",
             Self::Export(_) => "export",
@@ -127,7 +131,8 @@ impl Stage {
             | Self::Filter(_)
             | Self::Quality(_)
             | Self::Dedup(_)
-            | Self::Pii(_) => true,
+            | Self::Pii(_)
+            | Self::Mix(_) => true,
             Self::Tokenize(_) | Self::Train(_) | Self::Export(_) => false,
         }
     }
@@ -141,6 +146,7 @@ impl Stage {
             Self::Quality(config) => config.keep,
             Self::Dedup(config) => config.keep,
             Self::Pii(config) => config.keep,
+            Self::Mix(config) => config.keep,
             Self::Language(_) | Self::Tokenize(_) | Self::Train(_) | Self::Export(_) => false,
         }
     }
@@ -154,7 +160,7 @@ impl Stage {
             Self::Quality(config) => Some(&config.languages),
             Self::Dedup(config) => Some(&config.languages),
             Self::Pii(config) => Some(&config.languages),
-            Self::Read(_) | Self::Tokenize(_) | Self::Train(_) | Self::Export(_) => None,
+            Self::Read(_) | Self::Mix(_) | Self::Tokenize(_) | Self::Train(_) | Self::Export(_) => None,
         }
     }
 
@@ -168,6 +174,7 @@ impl Stage {
             Self::Quality(config) => config.validate(),
             Self::Dedup(config) => config.validate(),
             Self::Pii(config) => config.validate(),
+            Self::Mix(config) => config.validate(),
             Self::Tokenize(config) => config.validate(),
             Self::Train(config) => config.validate(),
             Self::Export(_) => Ok(()),
@@ -192,6 +199,17 @@ impl Job {
     /// The tokenize stage and its index.
     pub fn tokenize(&self) -> Option<(u32, &TokenizeConfig)> {
         self.find(|stage| if let Stage::Tokenize(config) = stage { Some(config) } else { None })
+    }
+
+    /// Whether the job finds out the languages of documents. If not, what a source says of them is kept as metadata, and every
+    /// document counts as being in a rule's own language.
+    pub fn determines_languages(&self) -> bool {
+        self.pipeline.iter().any(|stage| matches!(stage, Stage::Language(_)))
+    }
+
+    /// The mix stage and its index.
+    pub fn mix(&self) -> Option<(u32, &MixConfig)> {
+        self.find(|stage| if let Stage::Mix(config) = stage { Some(config) } else { None })
     }
 
     /// The train stage and its index.

@@ -6,6 +6,7 @@ use orchestrator_storage::documents::{DocumentReader, Projection};
 use orchestrator_storage::formats::{self, Body, Compression, Input, RawKind, RawRecord, Start};
 use orchestrator_storage::{OpenOptions, RelativePath};
 use orchestrator_text::charset;
+use orchestrator_text::language::code_of_source;
 
 use super::chain::Chain;
 use crate::context::TaskContext;
@@ -73,7 +74,7 @@ fn feed(
             let bytes = body.bytes.len() as u64;
             context.progress.add(1, bytes);
             let url = body.url.clone();
-            match document(source, ordinal, *body) {
+            match document(source, ordinal, *body, context.job.job.determines_languages()) {
                 Ok(document) => chain.feed(ordinal, document),
                 Err(cause) => {
                     chain.drop_record(&dropped("malformed", format!("offset {offset}: {cause}"), url), bytes)
@@ -93,17 +94,23 @@ fn feed(
 
 /// Decodes a body. Pages with a few broken characters are what the web is, and go on with replacements; a text that is
 /// in no encoding we can find is malformed.
-fn document(source: &str, ordinal: u64, body: Body) -> Result<Document, String> {
+fn document(source: &str, ordinal: u64, body: Body, keep_language: bool) -> Result<Document, String> {
     let is_html = body.media == Media::Html;
     let decoded = charset::decode(&body.bytes, body.charset.as_deref(), is_html);
     if decoded.malformed && !is_html {
         return Err(format!("the text is in no known encoding (tried {})", decoded.encoding));
     }
-    let metadata = serde_json::Value::Object(body.metadata).to_string();
+    let mut metadata = body.metadata;
+    let language = body.language.as_deref().and_then(code_of_source).filter(|_| keep_language);
+    // What the source says of the language and we do not take over stays with what else it said.
+    if let Some(said) = body.language.filter(|said| language.as_ref() != Some(said)) {
+        metadata.entry("language").or_insert_with(|| said.into());
+    }
+    let metadata = serde_json::Value::Object(metadata).to_string();
     Ok(Document {
         url: body.url,
         date: body.date,
-        language: body.language,
+        language,
         media: body.media,
         metadata,
         ..Document::new(source, ordinal, decoded.text)

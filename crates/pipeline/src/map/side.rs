@@ -3,12 +3,14 @@
 use orchestrator_core::Document;
 use orchestrator_job::Side;
 use orchestrator_text::minhash::{Hasher, Method, text_hash};
+use orchestrator_text::mix::{GroupSize, Groups};
 use orchestrator_text::step::applies;
 
 use crate::context::TaskContext;
 use crate::dedup::keys;
 use crate::error::TaskError;
 use crate::files::AttemptFiles;
+use crate::mix;
 use crate::table::TableWriter;
 
 /// A table with one row for every document of the part.
@@ -20,9 +22,20 @@ pub(crate) struct SideOutput {
 
 /// What a row holds.
 enum Value {
-    TextHash { languages: orchestrator_text::Languages },
-    Bands { hasher: Box<Hasher>, bands: usize, languages: orchestrator_text::Languages },
+    TextHash {
+        languages: orchestrator_text::Languages,
+    },
+    Bands {
+        hasher: Box<Hasher>,
+        bands: usize,
+        languages: orchestrator_text::Languages,
+    },
     Score,
+    /// A row a group, written at the end.
+    Sizes {
+        groups: Groups,
+        sizes: Vec<GroupSize>,
+    },
 }
 
 impl SideOutput {
@@ -49,10 +62,19 @@ impl SideOutput {
                 };
                 (stage, "signatures", columns, value)
             }
+            Side::Sizes { stage } => {
+                let groups = mix::groups(context)?;
+                let sizes = vec![GroupSize::default(); groups.count()];
+                (stage, "sizes", mix::COLUMNS.map(str::to_owned).to_vec(), Value::Sizes { groups, sizes })
+            }
             Side::Scores { stage } => (stage, "scores", vec!["score_bits".to_owned()], Value::Score),
         };
         let path = format!("{directory}/{name}-{number:05}.parquet");
-        Ok(Self { stage, table: TableWriter::create(files, path, true, &columns)?, value })
+        Ok(Self {
+            stage,
+            table: TableWriter::create(files, path, !matches!(value, Value::Sizes { .. }), &columns)?,
+            value,
+        })
     }
 
     /// Adds the row of one kept document.
@@ -72,6 +94,12 @@ impl SideOutput {
                     None => self.table.push(id, std::iter::repeat_n(None, *bands)),
                 }
             }
+            Value::Sizes { groups, sizes } => {
+                let size = &mut sizes[groups.of(document)];
+                size.documents += 1;
+                size.bytes += document.text.len() as u64;
+                Ok(())
+            }
             Value::Score => {
                 let bits = document.quality_score.map(|score| u64::from(score.to_bits()));
                 self.table.push(id, [bits])
@@ -80,7 +108,12 @@ impl SideOutput {
     }
 
     /// Closes the table and books it.
-    pub(crate) fn finish(self, files: &mut AttemptFiles) -> Result<(), TaskError> {
+    pub(crate) fn finish(mut self, files: &mut AttemptFiles) -> Result<(), TaskError> {
+        if let Value::Sizes { sizes, .. } = &self.value {
+            for size in sizes {
+                self.table.push(0, [Some(size.documents), Some(size.bytes)])?;
+            }
+        }
         self.table.finish(files, self.stage)
     }
 }

@@ -2,9 +2,11 @@
 
 use orchestrator_core::{Decision, Document, DocumentId};
 use orchestrator_job::Verdicts;
+use orchestrator_text::mix::Mixer;
 
 use crate::context::TaskContext;
 use crate::error::TaskError;
+use crate::mix;
 use crate::table::{Rows, TableReader};
 
 /// Judges the documents of one part by what the barrier decided about it.
@@ -13,6 +15,8 @@ pub(crate) enum VerdictAct {
     Duplicates(Box<DuplicateRows>),
     /// Documents with a lower score are dropped; unscored ones (of languages not judged) pass.
     Cutoff(f32),
+    /// Documents without a copy in the mixture are dropped.
+    Mixture(Box<Mixer>),
 }
 
 /// The next row that is a duplicate, and the stream of those after it.
@@ -53,6 +57,7 @@ impl VerdictAct {
     /// Opens the verdicts of one part.
     pub(crate) fn open(context: &TaskContext, verdicts: &Verdicts) -> Result<Self, TaskError> {
         match verdicts {
+            Verdicts::Mixture { file } => Ok(Self::Mixture(Box::new(mix::mixer(context, file)?))),
             Verdicts::Duplicates { file } => {
                 Ok(Self::Duplicates(Box::new(DuplicateRows::open(context, &file.path)?)))
             }
@@ -73,6 +78,7 @@ impl VerdictAct {
                 }
                 _ => Ok(Decision::Keep),
             },
+            Self::Mixture(mixer) => Ok(mixer.judge(document)),
             Self::Cutoff(threshold) => Ok(match document.quality_score {
                 Some(score) if score < *threshold => Decision::drop("quality", score),
                 _ => Decision::Keep,

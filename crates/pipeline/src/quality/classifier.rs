@@ -1,7 +1,6 @@
 //! Trains the quality classifier from labelled inputs.
 
 use orchestrator_core::{FileKind, TaskOutcome};
-use orchestrator_storage::OpenOptions;
 use orchestrator_storage::formats::{self, Input, RawKind, ReaderOptions, Start};
 use orchestrator_text::charset;
 use orchestrator_text::fasttext::Trainer;
@@ -56,7 +55,7 @@ fn texts(context: &TaskContext, patterns: &[String]) -> Result<Vec<String>, Task
                 let message = format!("the format of `{url}` is not known from its name");
                 TaskError::configuration("quality", message)
             })?;
-            let (store, path) = context.job.host.roots.locate(&url, OpenOptions::default())?;
+            let (store, path) = context.job.locate(&url)?;
             let input = match format {
                 formats::Format::Parquet => Input::Seekable(store.open_seekable(&path)?, None),
                 _ => Input::Stream(store.open_reader(&path, None)?),

@@ -13,23 +13,36 @@ use super::{TOKENIZER_PATH, config};
 use crate::context::TaskContext;
 use crate::error::TaskError;
 use crate::files::AttemptFiles;
+use crate::mix;
 use crate::training;
 
 /// The largest `held-out.json`.
 const HELD_OUT_LIMIT: u64 = 1 << 20;
+
+/// What a tokenize task reads.
+#[derive(Clone, Copy)]
+pub(crate) struct Inputs<'a> {
+    /// The parts to encode, in order.
+    pub(crate) parts: &'a [PartRef],
+    /// What the phase before left: `tokenizer.json`, and what is held out.
+    pub(crate) prepared: &'a [PartRef],
+    /// How often each document is written, where the job mixes.
+    pub(crate) mixture: Option<&'a PartRef>,
+}
 
 /// Writes `tokens/train-NNNNN.*`, and `tokens/validation-NNNNN.*` where something of these parts is held out.
 pub(crate) fn run(
     context: &TaskContext,
     number: u32,
     stage: u32,
-    parts: &[PartRef],
-    prepared: &[PartRef],
+    inputs: &Inputs<'_>,
 ) -> Result<TaskOutcome, TaskError> {
+    let Inputs { parts, prepared, mixture } = *inputs;
     let config = config(context, stage)?;
     let output = &context.job.output;
     let held_out = read_held_out(output, prepared)?;
     let tokenizer = training::tokenizer(output, &config.end_of_text)?;
+    let mixer = mixture.map(|file| mix::mixer(context, file)).transpose()?;
     let mut shards = Shards::create(context, number, &tokenizer)?;
     let mut encoder = tokenizer.encoder();
     let mut tokens = Vec::new();
@@ -51,17 +64,22 @@ pub(crate) fn run(
             None => tokens.len(),
         };
         let (train, validation) = tokens.split_at(trains);
-        shards.push(document, train, false)?;
+        // Copies are for learning: what is held out is measured once.
+        let copies = mixer.as_ref().map_or(1, |mixer| mixer.copies(document));
+        for _ in 0..copies {
+            shards.push(document, train, false)?;
+        }
         shards.push(document, validation, true)?;
-        enter(&mut tally, document, train, validation);
+        enter(&mut tally, document, [train, validation], copies);
         seen += tokens.len() as u64;
         Ok(())
     })?;
     shards.finish(context, tally)
 }
 
-/// Enters a document into the books: every one is kept, and its row is its id and its tokens.
-fn enter(tally: &mut StageTally, document: &Document, train: &[u32], validation: &[u32]) {
+/// Enters a document into the books: every one is kept, and its row is its id, its tokens, and how often they are
+/// written where that is not once.
+fn enter(tally: &mut StageTally, document: &Document, tokens: [&[u32]; 2], copies: u64) {
     let bytes = document.text.len() as u64;
     tally.records_in += 1;
     tally.kept += 1;
@@ -69,11 +87,14 @@ fn enter(tally: &mut StageTally, document: &Document, train: &[u32], validation:
     tally.bytes_kept += bytes;
     let mut row = RowHasher::default();
     row.number((document.id.0 >> 64) as u64).number(document.id.0 as u64);
-    for tokens in [train, validation] {
+    for tokens in tokens {
         row.number(tokens.len() as u64);
         for &token in tokens {
             row.number(u64::from(token));
         }
+    }
+    if copies != 1 {
+        row.number(copies);
     }
     tally.kept_digest.push(row.finish());
 }
@@ -194,6 +215,11 @@ impl Shards {
         }
         let detail = json!({ "train": { "documents": self.documents[0], "tokens": tokens[0] },
             "validation": { "documents": self.documents[1], "tokens": tokens[1] } });
-        Ok(TaskOutcome { files: files.into_records(), tallies: vec![tally], detail })
+        Ok(TaskOutcome {
+            files: files.into_records(),
+            tallies: vec![tally],
+            detail,
+            ..TaskOutcome::default()
+        })
     }
 }

@@ -10,7 +10,7 @@ mod encode;
 mod held_out;
 mod prepare;
 
-pub(crate) use encode::run as run_tokenize;
+pub(crate) use encode::{Inputs, run as run_tokenize};
 pub use held_out::HeldOut;
 pub(crate) use prepare::run as run_prepare;
 

@@ -2,8 +2,8 @@
 
 use orchestrator_core::{DocumentId, FileKind, TaskOutcome};
 use orchestrator_job::PartRef;
+use orchestrator_storage::RelativePath;
 use orchestrator_storage::documents::{DocumentReader, Projection};
-use orchestrator_storage::{OpenOptions, RelativePath};
 use orchestrator_text::tokenizer::{
     TokenizeConfig, Tokenizer, TokenizerSource, TrainTokenizer, WordCounts, train,
 };
@@ -108,7 +108,7 @@ fn load(context: &TaskContext, config: &TokenizeConfig) -> Result<Tokenizer, Tas
 fn read(context: &TaskContext, source: &TokenizerSource) -> Result<Option<Vec<Vec<u8>>>, TaskError> {
     let mut files = Vec::new();
     for path in source.paths() {
-        let (store, path) = context.job.host.roots.locate(path, OpenOptions::default())?;
+        let (store, path) = context.job.locate(path)?;
         if store.try_stat(&path)?.is_none() {
             return Ok(None);
         }

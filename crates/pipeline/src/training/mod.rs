@@ -3,10 +3,12 @@
 //! A rank process (in the worker crate) puts these together with a collective and runs the loop.
 
 mod checkpoints;
+mod digest;
 mod options;
 mod tokens;
 
 pub use checkpoints::{StagedCheckpoint, StoredCheckpoint, checkpoint_steps, expire, last_checkpoint};
+pub use digest::model_digest;
 pub use options::train_options;
 pub use tokens::{ShardTokens, shard_names};
 

@@ -176,22 +176,36 @@ fn document(row: &Row<'_>) -> Result<Document, Error> {
     })
 }
 
-/// Adds `media` to a metadata object; plain text needs none, and its metadata pass untouched.
+/// Adds `media` to a metadata object. Plain text needs none, and its metadata pass untouched, unless the source itself has
+/// a field of that name: it must not be read back as ours.
 fn with_media(metadata: &str, media: Media) -> Result<std::borrow::Cow<'_, str>, Error> {
     let name = match media {
-        Media::Plain => return Ok(metadata.into()),
+        Media::Plain if !metadata.contains("\"media") => return Ok(metadata.into()),
+        Media::Plain => PLAIN,
         Media::Markdown => "markdown",
         Media::Html => "html",
     };
     let corrupt = |detail: String| Error::Corrupt { path: "metadata of a document".to_owned(), detail };
-    let mut object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(metadata)
+    let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(metadata)
         .map_err(|error| corrupt(format!("expected a JSON object: {error}")))?;
-    // A field of the source with our key moves aside, and back again when read.
-    if let Some(theirs) = object.remove(MEDIA) {
-        object.insert(format!("{MEDIA}_of_source"), theirs);
+    if media == Media::Plain && !fields.keys().any(|key| is_media(key)) {
+        return Ok(metadata.into());
     }
+    // A field of the source with our key moves aside, and back again when read.
+    let aside = |(key, value): (String, _)| if is_media(&key) { (key + ASIDE, value) } else { (key, value) };
+    let mut object: serde_json::Map<_, _> = fields.into_iter().map(aside).collect();
     object.insert(MEDIA.to_owned(), name.into());
     serde_json::to_string(&object).map(Into::into).map_err(|error| corrupt(error.to_string()))
+}
+
+/// What marks plain text whose source has a field `media`.
+const PLAIN: &str = "plain";
+/// What is added to the name of a field that would be taken for ours.
+const ASIDE: &str = "_of_source";
+
+/// Whether a key is `media`, or `media` that was moved aside any number of times.
+fn is_media(key: &str) -> bool {
+    key.strip_prefix(MEDIA).is_some_and(|rest| rest.trim_end_matches(ASIDE).is_empty())
 }
 
 /// Takes `media` out again. A value of that key which is none of ours belongs to the source and stays.
@@ -204,13 +218,16 @@ fn without_media(metadata: &str) -> (String, Media) {
         return plain();
     };
     let media = match object.get(MEDIA).and_then(serde_json::Value::as_str) {
+        Some(PLAIN) => Media::Plain,
         Some("markdown") => Media::Markdown,
         Some("html") => Media::Html,
         _ => return plain(),
     };
     object.shift_remove(MEDIA);
-    if let Some(theirs) = object.shift_remove("media_of_source") {
-        object.insert(MEDIA.to_owned(), theirs);
-    }
+    let back = |(key, value): (String, _)| match key.strip_suffix(ASIDE) {
+        Some(theirs) if is_media(&key) => (theirs.to_owned(), value),
+        _ => (key, value),
+    };
+    let object: serde_json::Map<_, _> = object.into_iter().map(back).collect();
     (serde_json::to_string(&object).unwrap_or_else(|_| metadata.to_owned()), media)
 }

@@ -79,6 +79,28 @@ fn row_groups_are_bounded_by_rows_and_bytes() {
 }
 
 #[test]
+fn a_field_media_of_the_source_is_never_taken_for_ours() {
+    let fields = [
+        r#"{"media":"html"}"#,
+        r#"{"a":1,"media":7,"media_of_source":"x","b":2}"#,
+        r#"{"media_of_source":[]}"#,
+    ];
+    for metadata in fields {
+        for media in [Media::Plain, Media::Markdown, Media::Html] {
+            let mut document = Document::new("s", 0, "<b>bold</b>");
+            document.metadata = metadata.to_owned();
+            document.media = media;
+            let (_guard, store, path) = stored(&bytes_of(&[document.clone()]));
+            let back: Vec<_> = DocumentReader::open(&store, &path, Projection::All)
+                .expect("open")
+                .collect::<Result<_, _>>()
+                .expect("read");
+            assert_eq!(back, [document]);
+        }
+    }
+}
+
+#[test]
 fn dropped_records_and_notes_survive_the_disk() {
     let id = Document::new("s", 3, "").id;
     let dropped = Dropped {

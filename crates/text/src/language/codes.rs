@@ -10,6 +10,14 @@ pub fn short_code(code: &str) -> &str {
     }
 }
 
+/// The code of a language as a source names it: `EN`, `eng`, `en-US` and `en_GB` are `en`. `None` for what is no code, such
+/// as `English`.
+pub fn code_of_source(name: &str) -> Option<String> {
+    let primary = name.trim().split(['-', '_']).next()?.to_ascii_lowercase();
+    let is_code = matches!(primary.len(), 2 | 3) && primary.bytes().all(|byte| byte.is_ascii_lowercase());
+    is_code.then(|| short_code(&primary).to_owned())
+}
+
 /// Sorted by the long code.
 #[rustfmt::skip]
 static CODES: &[(&str, &str)] = &[
@@ -52,5 +60,16 @@ mod tests {
         }
         assert_eq!(short_code("en"), "en");
         assert_eq!(short_code("ceb"), "ceb");
+    }
+
+    #[test]
+    fn sources_name_languages_in_many_ways() {
+        for name in ["en", "EN", "eng", "en-US", "en_GB", " en "] {
+            assert_eq!(code_of_source(name).as_deref(), Some("en"), "{name}");
+        }
+        assert_eq!(code_of_source("zh-Hans-CN").as_deref(), Some("zh"));
+        for name in ["", "English", "e", "12", "日本"] {
+            assert_eq!(code_of_source(name), None, "{name}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::fasttext::{self, Model, Scratch};
 use crate::step::{ConfigError, Languages, Step, applies};
 
-pub use codes::short_code;
+pub use codes::{code_of_source, short_code};
 use sample::sample;
 
 /// What the built-in detector looks at of a text, in bytes: longer texts are sampled at even distances.

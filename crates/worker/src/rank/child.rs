@@ -7,10 +7,11 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use orchestrator_core::{FileKind, FileRecord, TaskOutcome};
+use orchestrator_core::{Digest, FileKind, FileRecord, TaskOutcome};
 use orchestrator_job::Stage;
 use orchestrator_pipeline::training::{
-    ShardTokens, StagedCheckpoint, StoredCheckpoint, expire, shard_names, tokenizer, train_options,
+    ShardTokens, StagedCheckpoint, StoredCheckpoint, expire, model_digest, shard_names, tokenizer,
+    train_options,
 };
 use orchestrator_pipeline::{Host, JobContext};
 use orchestrator_storage::{AllowedRoots, RelativePath, Store};
@@ -171,7 +172,10 @@ fn train(
     observer.resume(trainer.step())?;
     let begun = Instant::now();
     match trainer.run(&mut observer, &mut || begun.elapsed())? {
-        Outcome::Finished => observer.outcome(),
+        Outcome::Finished => {
+            let content = model_digest(&options.model, trainer.weights())?;
+            observer.outcome(content)
+        }
         Outcome::Stopped(step) => Err(RankFailure {
             kind: FailedKind::Released,
             error: format!("the rank left after step {step}, with a checkpoint"),
@@ -258,8 +262,8 @@ impl RankObserver {
         text
     }
 
-    /// Rank 0's outcome names the metrics; the other ranks have none of their own.
-    fn outcome(self) -> Result<TaskOutcome, RankFailure> {
+    /// Rank 0's outcome names the metrics and the model's digest; the other ranks have none of their own.
+    fn outcome(self, content: Digest) -> Result<TaskOutcome, RankFailure> {
         if self.rank != 0 {
             return Ok(TaskOutcome::default());
         }
@@ -273,7 +277,7 @@ impl RankObserver {
             bytes: written.bytes,
             xxh3: written.xxh3,
         };
-        Ok(TaskOutcome { files: vec![file], ..TaskOutcome::default() })
+        Ok(TaskOutcome { files: vec![file], content: Some(content), ..TaskOutcome::default() })
     }
 }
 
