@@ -5,6 +5,7 @@ mod support;
 
 mod daemons;
 mod formats;
+mod frozen;
 mod mixing;
 mod placement;
 mod refusals;

@@ -208,7 +208,7 @@ pub(crate) fn execute(assignment: &Assignment) -> TaskOutcome {
     tally.kept_digest.push(u128::from(number));
     let file =
         FileRecord { stage, kind: FileKind::Part, path, rows: 1, bytes: written.bytes, xxh3: written.xxh3 };
-    TaskOutcome { files: vec![file], tallies: vec![tally], detail: number.into() }
+    TaskOutcome { files: vec![file], tallies: vec![tally], detail: number.into(), ..TaskOutcome::default() }
 }
 
 /// Every file that a reader may look at, with its bytes.
