@@ -156,7 +156,7 @@ fn changed_files(before: &[StageFile], after: &[StageFile]) -> Vec<String> {
         match before.iter().find(same) {
             Some(other) if other.file == file.file => {}
             Some(_) => {
-                lines.push(format!("`{}` (`{}`) changed since the run began", file.file.url, file.key))
+                lines.push(format!("`{}` (`{}`) changed since the run began", file.file.url, file.key));
             }
             None => lines.push(format!("`{}` (`{}`) is new", file.file.url, file.key)),
         }

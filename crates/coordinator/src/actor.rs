@@ -69,7 +69,7 @@ impl Actor {
         for request in requests.drain(..) {
             match request {
                 Request::Event(event, reply) => {
-                    let step = self.scheduler.step(event, now);
+                    let step = self.scheduler.step(*event, now);
                     facts.extend(step.facts);
                     commands.extend(step.commands);
                     answers.push((reply, step.answer));

@@ -14,7 +14,7 @@ pub(crate) const QUEUE: usize = 4_096;
 
 pub(crate) enum Request {
     /// An event, and where its answer goes once its facts are durable.
-    Event(Event, oneshot::Sender<Result<Answer, Refusal>>),
+    Event(Box<Event>, oneshot::Sender<Result<Answer, Refusal>>),
     /// A look at the scheduler.
     Look(Box<dyn FnOnce(&Scheduler) + Send>),
 }
@@ -55,7 +55,7 @@ impl Desk {
     /// Hands an event in and waits for its answer, which comes after its facts are durable.
     pub(crate) async fn ask(&self, event: Event) -> Result<Answer, AskError> {
         let (reply, answer) = oneshot::channel();
-        self.requests.send(Request::Event(event, reply)).await.map_err(|_| AskError::Stopping)?;
+        self.requests.send(Request::Event(Box::new(event), reply)).await.map_err(|_| AskError::Stopping)?;
         Ok(answer.await.map_err(|_| AskError::Stopping)??)
     }
 

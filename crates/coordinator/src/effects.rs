@@ -174,7 +174,7 @@ impl Effects {
     async fn report(&self, event: Event) -> bool {
         let Some(requests) = self.requests.upgrade() else { return false };
         let (reply, answer) = oneshot::channel();
-        requests.send(Request::Event(event, reply)).await.is_ok()
+        requests.send(Request::Event(Box::new(event), reply)).await.is_ok()
             && answer.await.is_ok_and(|answer| answer.is_ok())
     }
 

@@ -59,7 +59,6 @@ fn of_work(work: &Work, files: u64, stage: Option<&Stage>) -> u64 {
     match work {
         // The stages' models are held whole, by all tasks of a worker together: a bound, for one alone.
         Work::Map { .. } => DOCUMENTS_BYTES + files,
-        Work::Index { .. } | Work::Tokenize { .. } | Work::Report => DOCUMENTS_BYTES,
         Work::DedupBands { signatures, partitions, .. } => {
             TASK_BYTES + PAIR_BYTES * rows(signatures).div_ceil(u64::from(*partitions).max(1))
         }
@@ -87,7 +86,11 @@ fn of_work(work: &Work, files: u64, stage: Option<&Stage>) -> u64 {
             DOCUMENTS_BYTES + sample.min(bytes) + files
         }
         Work::Mixture { .. } => TASK_BYTES,
-        Work::Train { .. } | Work::Export { .. } => DOCUMENTS_BYTES,
+        Work::Index { .. }
+        | Work::Tokenize { .. }
+        | Work::Train { .. }
+        | Work::Export { .. }
+        | Work::Report => DOCUMENTS_BYTES,
     }
 }
 

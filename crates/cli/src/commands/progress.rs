@@ -13,7 +13,7 @@ use crate::console::{Console, count};
 /// One bar for each phase that has begun.
 pub(crate) struct Bars {
     all: Option<MultiProgress>,
-    bars: Mutex<BTreeMap<u32, ProgressBar>>,
+    by_phase: Mutex<BTreeMap<u32, ProgressBar>>,
     /// What the job was last said to wait for.
     waiting: Mutex<Waiting>,
 }
@@ -32,7 +32,7 @@ impl Bars {
     pub(crate) fn new(console: &Console) -> Self {
         Self {
             all: console.is_interactive().then(MultiProgress::new),
-            bars: Mutex::default(),
+            by_phase: Mutex::default(),
             waiting: Mutex::new(Waiting { texts: Vec::new(), since: Instant::now(), told: true }),
         }
     }
@@ -40,7 +40,7 @@ impl Bars {
     /// Draws the state of a job.
     pub(crate) fn show(&self, detail: &JobDetail) {
         let Some(all) = &self.all else { return };
-        let mut bars = self.bars.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut bars = self.by_phase.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for phase in detail.phases.iter().filter(|phase| phase.state() != PhaseState::Waiting) {
             let bar = bars.entry(phase.phase).or_insert_with(|| {
                 let bar = all.add(ProgressBar::new(1));
@@ -66,7 +66,7 @@ impl Bars {
     /// Leaves the bars as they are.
     pub(crate) fn finish(&self, detail: &JobDetail) {
         self.show(detail);
-        for bar in self.bars.lock().unwrap_or_else(std::sync::PoisonError::into_inner).values() {
+        for bar in self.by_phase.lock().unwrap_or_else(std::sync::PoisonError::into_inner).values() {
             if !bar.is_finished() {
                 bar.abandon();
             }

@@ -141,6 +141,7 @@ impl TcpCollective {
 }
 
 /// The last word of a rank that leaves in order.
+#[derive(Clone, Copy)]
 pub(super) struct Farewell {
     /// The number of its last operation.
     pub(super) last: u64,

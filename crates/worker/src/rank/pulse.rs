@@ -56,13 +56,13 @@ impl Pulse {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::channel;
+    use std::sync::mpsc::sync_channel;
 
     use super::*;
 
     #[test]
     fn a_loop_that_stands_still_is_heard_and_its_place_is_the_last() {
-        let (sender, told) = channel();
+        let (sender, told) = sync_channel(1 << 10);
         let pulse = Pulse::start(move |place| {
             let _ = sender.send(place);
         });
