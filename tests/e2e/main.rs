@@ -11,5 +11,6 @@ mod placement;
 mod refusals;
 mod reruns;
 mod roots;
+mod scoring;
 mod verbs;
 mod workers;

@@ -168,6 +168,8 @@ pub enum Verdicts {
     Cutoff {
         /// The least score that is kept.
         threshold: ExactF32,
+        /// The scores of this part, row by row.
+        scores: PartRef,
     },
     /// Documents without a copy in the mixture are dropped.
     Mixture {

@@ -12,6 +12,17 @@ use crate::context::{ModelFile, TaskContext};
 use crate::error::TaskError;
 use crate::quality::classifier_path;
 
+/// Builds the step of the quality stage `index`, with the model that the job names or trained.
+pub(crate) fn quality(context: &TaskContext, index: u32) -> Result<QualityStep, TaskError> {
+    let config = crate::quality::config(context, index)?;
+    let model = match &config.model {
+        Some(location) => ModelFile::Location(location.clone()),
+        None => ModelFile::Output(classifier_path(context, index)?),
+    };
+    let model = context.job.model("quality", &model)?;
+    QualityStep::with_model(config, model).map_err(|error| TaskError::configuration("quality", error))
+}
+
 /// Builds the step of a per-document stage.
 pub(crate) fn step(context: &TaskContext, index: u32, stage: &Stage) -> Result<Box<dyn Step>, TaskError> {
     let wrong = |error: &dyn std::fmt::Display| TaskError::configuration(stage.name(), error);
@@ -23,14 +34,7 @@ pub(crate) fn step(context: &TaskContext, index: u32, stage: &Stage) -> Result<B
             Box::new(LanguageStep::with_model(config, model).map_err(|error| wrong(&error))?)
         }
         Stage::Filter(config) => Box::new(FilterStep::new(config).map_err(|error| wrong(&error))?),
-        Stage::Quality(config) => {
-            let model = match &config.model {
-                Some(location) => ModelFile::Location(location.clone()),
-                None => ModelFile::Output(classifier_path(context, index)?),
-            };
-            let model = context.job.model(stage.name(), &model)?;
-            Box::new(QualityStep::with_model(config, model).map_err(|error| wrong(&error))?)
-        }
+        Stage::Quality(_) => Box::new(quality(context, index)?),
         Stage::Pii(config) => {
             let key = config.key_file.as_deref().map(|file| context.job.key(file)).transpose()?;
             Box::new(PiiStep::new(config, key.as_deref()).map_err(|error| wrong(&error))?)

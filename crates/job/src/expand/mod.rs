@@ -201,7 +201,12 @@ impl Expansion<'_> {
                 if threshold.value().is_none() {
                     return Err(bad(format!("expected eight hexadecimal digits, found `{}`", threshold.0)));
                 }
-                Ok(vec![Some(Verdicts::Cutoff { threshold }); parts])
+                let scores = self.side_files(stage)?;
+                if scores.len() != parts {
+                    return Err(bad(format!("expected scores of {parts} parts, found {}", scores.len())));
+                }
+                let verdict = |scores| Some(Verdicts::Cutoff { threshold: threshold.clone(), scores });
+                Ok(scores.into_iter().map(verdict).collect())
             }
             Some(Stage::Mix(_)) => {
                 let file = self.mixture(stage)?;

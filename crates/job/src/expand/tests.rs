@@ -230,9 +230,10 @@ fn a_cutoff_reaches_every_part_bit_for_bit() {
     let cutoff = TaskOutcome { detail, ..TaskOutcome::default() };
     let committed = [vec![], vec![part(0), part(1)], vec![cutoff]];
     for task in expand(&job, &plan, 3, &[input(0, 1)], &committed).expect("map") {
-        let Work::Map { verdicts: Some(Verdicts::Cutoff { threshold }), .. } = task.work else {
+        let Work::Map { verdicts: Some(Verdicts::Cutoff { threshold, scores }), .. } = task.work else {
             panic!("no cutoff");
         };
+        assert_eq!(scores.path, format!("scores-{:05}.parquet", task.number));
         assert_eq!(threshold.value().map(f32::to_bits), Some(0.1f32.to_bits()));
     }
 }

@@ -13,7 +13,7 @@ const VERSIONS: [(&str, u64); 11] = [
     ("clean", 1),
     ("language", 1),
     ("filter", 1),
-    ("quality", 1),
+    ("quality", 2),
     ("dedup", 1),
     ("pii", 1),
     ("mix", 1),

@@ -98,7 +98,7 @@ impl Chain {
             let decision = match &mut link.act {
                 Act::Step(step) => step.apply(&mut document, &mut self.notes),
                 Act::Pass => Decision::Keep,
-                Act::Verdicts(verdicts) => verdicts.judge(row, &document)?,
+                Act::Verdicts(verdicts) => verdicts.judge(row, &mut document)?,
             };
             if let Decision::Drop(reason) = decision {
                 return link.drop(&self.files, &Dropped::of(&document, reason));

@@ -4,6 +4,7 @@ use orchestrator_core::Document;
 use orchestrator_job::Side;
 use orchestrator_text::minhash::{Hasher, Method, text_hash};
 use orchestrator_text::mix::{GroupSize, Groups};
+use orchestrator_text::quality::QualityStep;
 use orchestrator_text::step::applies;
 
 use crate::context::TaskContext;
@@ -11,6 +12,7 @@ use crate::dedup::keys;
 use crate::error::TaskError;
 use crate::files::AttemptFiles;
 use crate::mix;
+use crate::stages;
 use crate::table::TableWriter;
 
 /// A table with one row for every document of the part.
@@ -30,7 +32,7 @@ enum Value {
         bands: usize,
         languages: orchestrator_text::Languages,
     },
-    Score,
+    Score(Box<QualityStep>),
     /// A row a group, written at the end.
     Sizes {
         groups: Groups,
@@ -67,7 +69,10 @@ impl SideOutput {
                 let sizes = vec![GroupSize::default(); groups.count()];
                 (stage, "sizes", mix::COLUMNS.map(str::to_owned).to_vec(), Value::Sizes { groups, sizes })
             }
-            Side::Scores { stage } => (stage, "scores", vec!["score_bits".to_owned()], Value::Score),
+            Side::Scores { stage } => {
+                let step = Box::new(stages::quality(context, stage)?);
+                (stage, "scores", vec!["score_bits".to_owned()], Value::Score(step))
+            }
         };
         let path = format!("{directory}/{name}-{number:05}.parquet");
         Ok(Self {
@@ -100,8 +105,8 @@ impl SideOutput {
                 size.bytes += document.text.len() as u64;
                 Ok(())
             }
-            Value::Score => {
-                let bits = document.quality_score.map(|score| u64::from(score.to_bits()));
+            Value::Score(step) => {
+                let bits = step.score(document).map(|score| u64::from(score.to_bits()));
                 self.table.push(id, [bits])
             }
         }

@@ -14,7 +14,12 @@ pub(crate) enum VerdictAct {
     /// Rows that are duplicates, in order, read along with the part.
     Duplicates(Box<DuplicateRows>),
     /// Documents with a lower score are dropped; unscored ones (of languages not judged) pass.
-    Cutoff(f32),
+    Cutoff {
+        /// The least score that is kept.
+        threshold: f32,
+        /// The scores of the part's documents, read along with it.
+        scores: Box<ScoreRows>,
+    },
     /// Documents without a copy in the mixture are dropped.
     Mixture(Box<Mixer>),
 }
@@ -24,6 +29,33 @@ pub(crate) struct DuplicateRows {
     reader: TableReader,
     batch: std::vec::IntoIter<(u64, u128)>,
     next: Option<(u64, u128)>,
+}
+
+/// The scores of a part, row by row.
+pub(crate) struct ScoreRows {
+    path: String,
+    reader: TableReader,
+    batch: std::vec::IntoIter<Option<u64>>,
+}
+
+impl ScoreRows {
+    fn open(context: &TaskContext, path: &str) -> Result<Self, TaskError> {
+        let reader = TableReader::open(&context.job.output, path, &["score_bits"])?;
+        Ok(Self { path: path.to_owned(), reader, batch: Vec::new().into_iter() })
+    }
+
+    /// The score of the next document; `None` for one that was not judged.
+    fn take(&mut self) -> Result<Option<f32>, TaskError> {
+        loop {
+            if let Some(bits) = self.batch.next() {
+                return Ok(bits.map(|bits| f32::from_bits(bits as u32)));
+            }
+            let rows = self.reader.next();
+            let rows =
+                rows.ok_or_else(|| TaskError::corrupt(&self.path, "fewer scores than documents"))??;
+            self.batch = rows.numbers("score_bits")?.collect::<Vec<_>>().into_iter();
+        }
+    }
 }
 
 impl DuplicateRows {
@@ -61,15 +93,16 @@ impl VerdictAct {
             Verdicts::Duplicates { file } => {
                 Ok(Self::Duplicates(Box::new(DuplicateRows::open(context, &file.path)?)))
             }
-            Verdicts::Cutoff { threshold } => threshold
-                .value()
-                .map(Self::Cutoff)
-                .ok_or_else(|| TaskError::configuration("quality", "the threshold cannot be read")),
+            Verdicts::Cutoff { threshold, scores } => {
+                let unreadable = || TaskError::configuration("quality", "the threshold cannot be read");
+                let threshold = threshold.value().ok_or_else(unreadable)?;
+                Ok(Self::Cutoff { threshold, scores: Box::new(ScoreRows::open(context, &scores.path)?) })
+            }
         }
     }
 
     /// Judges the document in row `row` of the part.
-    pub(crate) fn judge(&mut self, row: u64, document: &Document) -> Result<Decision, TaskError> {
+    pub(crate) fn judge(&mut self, row: u64, document: &mut Document) -> Result<Decision, TaskError> {
         match self {
             Self::Duplicates(duplicates) => match duplicates.next {
                 Some((duplicate, survivor)) if duplicate == row => {
@@ -79,10 +112,11 @@ impl VerdictAct {
                 _ => Ok(Decision::Keep),
             },
             Self::Mixture(mixer) => Ok(mixer.judge(document)),
-            Self::Cutoff(threshold) => Ok(match document.quality_score {
-                Some(score) if score < *threshold => Decision::drop("quality", score),
-                _ => Decision::Keep,
-            }),
+            Self::Cutoff { threshold, scores } => {
+                let Some(score) = scores.take()? else { return Ok(Decision::Keep) };
+                document.quality_score = Some(score);
+                Ok(if score < *threshold { Decision::drop("quality", score) } else { Decision::Keep })
+            }
         }
     }
 }

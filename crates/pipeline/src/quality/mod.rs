@@ -12,7 +12,7 @@ use orchestrator_text::quality::QualityConfig;
 use crate::context::TaskContext;
 use crate::error::TaskError;
 
-fn config(context: &TaskContext, stage: u32) -> Result<&QualityConfig, TaskError> {
+pub(crate) fn config(context: &TaskContext, stage: u32) -> Result<&QualityConfig, TaskError> {
     match context.job.job.pipeline.get(stage as usize) {
         Some(Stage::Quality(config)) => Ok(config),
         _ => {

@@ -157,7 +157,7 @@ pub enum QualityError {
     },
 }
 
-/// The `quality` stage. With `keep_fraction` it only scores: the cut is a barrier's work.
+/// The `quality` stage. With `keep_fraction` the map before the barrier scores, and the one behind it cuts.
 pub struct QualityStep {
     config: QualityConfig,
     model: Arc<Model>,
@@ -181,13 +181,20 @@ impl QualityStep {
     }
 }
 
-impl Step for QualityStep {
-    fn apply(&mut self, document: &mut Document, _notes: &mut Vec<Note>) -> Decision {
+impl QualityStep {
+    /// The score of a document, 0 to 1; `None` in a language that is not judged.
+    pub fn score(&mut self, document: &Document) -> Option<f32> {
         if !applies(&self.config.languages, None, document) {
-            return Decision::Keep;
+            return None;
         }
         let score = self.model.score_of(&self.config.label, &document.text, &mut self.scratch);
-        let score = score.unwrap_or(0.0).clamp(0.0, 1.0);
+        Some(score.unwrap_or(0.0).clamp(0.0, 1.0))
+    }
+}
+
+impl Step for QualityStep {
+    fn apply(&mut self, document: &mut Document, _notes: &mut Vec<Note>) -> Decision {
+        let Some(score) = self.score(document) else { return Decision::Keep };
         document.quality_score = Some(score);
         match self.config.threshold {
             Some(threshold) if f64::from(score) < threshold => Decision::drop("quality", score),
