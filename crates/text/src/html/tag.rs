@@ -177,8 +177,4 @@ impl Tag {
     pub(super) fn is(self, flags: u16) -> bool {
         FLAGS[self as usize] & flags != 0
     }
-
-    pub(super) fn is_heading(self) -> bool {
-        matches!(self, Tag::H1 | Tag::H2 | Tag::H3 | Tag::H4 | Tag::H5 | Tag::H6)
-    }
 }

@@ -1,8 +1,5 @@
 //! The text of pages, and the bounds of the work on hostile ones.
 
-use std::sync::LazyLock;
-use std::time::{Duration, Instant};
-
 use proptest::prelude::*;
 
 use super::*;
@@ -172,25 +169,14 @@ fn hostile() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The time that this thread has spent on a core, or that has passed where the system does not tell.
-fn spent() -> Duration {
-    static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
-    let schedule = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let nanoseconds = schedule.split(' ').next().and_then(|first| first.parse().ok());
-    nanoseconds.map_or_else(|| BEGIN.elapsed(), Duration::from_nanos)
-}
-
+/// What is quadratic takes minutes on these pages, and the suite's time-out names it; how long each takes,
+/// `benches/compare/html_main_text.py` says.
 #[test]
-fn no_page_takes_long() {
-    // Release builds take under a second for each on a busy core; what is quadratic takes minutes.
-    let bound = if cfg!(debug_assertions) { Duration::from_secs(20) } else { Duration::from_secs(1) };
+fn hostile_pages_end_in_a_text_or_a_refusal() {
     for (name, page) in hostile() {
         for structure in [Structure::Lines, Structure::Markdown] {
-            let begin = spent();
-            let result = main_text(&page, structure).map(|text| text.len());
-            let took = spent() - begin;
-            println!("{name:26} {structure:?} {took:?} {result:?}");
-            assert!(took < bound, "{name} took {took:?}");
+            let text = main_text(&page, structure);
+            assert!(text.as_ref().map_or(true, |text| text.len() <= 4 * page.len()), "{name} grew");
         }
         all_text(&page, Structure::Markdown).ok();
     }

@@ -307,10 +307,10 @@ impl<'a> Builder<'a> {
         if let Some(place) = places.min().filter(|place| *place >= usize::from(holder.unwrap_or(0))) {
             self.close_to(place);
         }
-        if tag.is(CLOSES_P) {
-            if let Some(place) = self.open_in_scope(Tag::P) {
-                self.close_to(place);
-            }
+        if tag.is(CLOSES_P)
+            && let Some(place) = self.open_in_scope(Tag::P)
+        {
+            self.close_to(place);
         }
     }
 
