@@ -16,8 +16,11 @@ fn corpus() -> String {
 fn scene() -> Scene {
     let scene = Scene::new();
     scene.write("corpus/a.jsonl", corpus());
-    let of =
-        |texts: &[&str]| texts.iter().map(|text| format!("{{\"text\": \"{text}\"}}\n")).collect::<String>();
+    let of = |texts: &[&str]| {
+        let lines: Vec<String> =
+            texts.iter().map(|text| serde_json::json!({ "text": text }).to_string()).collect();
+        lines.join("\n")
+    };
     scene.write(
         "good.jsonl",
         of(&["the theorem follows from the lemma", "we prove every bound", "the prime product"]),
