@@ -6,6 +6,7 @@ pub mod charset;
 pub mod clean;
 pub mod fasttext;
 pub mod filters;
+pub mod html;
 pub mod language;
 pub mod minhash;
 pub mod mix;

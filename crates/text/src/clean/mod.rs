@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! HTML ─extract─▶ text ─remove spans (Markdown, Gutenberg, boilerplate)─▶ characters ─▶ white space ─▶ long enough?
-//!     └ html_too_large, html_too_deep, extraction_failed, no_main_text                     └ too_short
+//!     └ html_too_large, html_too_deep, html_too_many_nodes, extraction_failed, no_main_text  └ too_short
 //! ```
 
 mod characters;
-mod html;
+mod page;
 mod spans;
 #[cfg(test)]
 mod tests;
@@ -15,6 +15,7 @@ use orchestrator_core::{Decision, Document, Media, Note, NoteKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::html::Structure;
 use crate::step::{ConfigError, Languages, Step, applies};
 
 /// What is taken of an HTML page.
@@ -67,13 +68,15 @@ pub enum Markdown {
 
 /// Turns what was fetched into clean text.
 ///
-/// Drop rules: `no_main_text`, `html_too_large`, `html_too_deep`, `extraction_failed`, `too_short` (with the number of
-/// characters). Notes tell the removed spans; those of an HTML page are one note, `main_text`.
+/// Drop rules: `no_main_text`, `html_too_large`, `html_too_deep`, `html_too_many_nodes`, `extraction_failed`,
+/// `too_short` (with the number of characters). Notes tell the removed spans; those of an HTML page are one note, `main_text`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CleanConfig {
     /// What is taken of an HTML page.
     pub extract: Extract,
+    /// What of an HTML page's structure its text shows.
+    pub structure: Structure,
     /// The Unicode normalisation form.
     pub unicode: UnicodeForm,
     /// Remove control characters (but for tab and newline), byte order marks and noncharacters.
@@ -100,6 +103,7 @@ impl Default for CleanConfig {
     fn default() -> Self {
         Self {
             extract: Extract::Main,
+            structure: Structure::Lines,
             unicode: UnicodeForm::Nfc,
             strip_control: true,
             whitespace: Whitespace::Lines,
@@ -141,7 +145,7 @@ impl Step for CleanStep {
         }
         let is_html = document.media == Media::Html;
         if is_html {
-            let text = match html::text(&document.text, self.config.extract) {
+            let text = match page::text(&document.text, self.config.extract, self.config.structure) {
                 Ok(text) => text,
                 Err(fault) => return Decision::drop(fault.rule(), document.text.len()),
             };
