@@ -61,7 +61,6 @@ fn a_checkpoint_waits_for_room_and_costs_no_attempt() {
     assert_eq!(run.wait(Duration::from_mins(2)), 0, "{}", says());
     let output = crate::support::Output::new(scene.path("disk/full"));
     assert!(output.path("checkpoints/step-00000002/manifest.json").exists());
-    assert!(!output.path(".orchestrator/gangs").exists(), "nothing staged is left");
 }
 
 #[test]

@@ -131,7 +131,7 @@ mod tests {
             })
         };
         assert_eq!(run(2, 100), Some(8));
-        assert_eq!(run(WINDOW / 3, 100 * WINDOW), None);
+        assert_eq!(run(WINDOW / 2, 100 * WINDOW), None);
     }
 
     #[test]
