@@ -90,8 +90,16 @@ fn a_coordinator_that_anybody_can_use_says_so() {
     let scene = Scene::new();
     let said = scene.path("said");
     let log = std::fs::File::create(&said).expect("a file");
-    let mut command =
-        scene.command(&["coordinator", "--listen", "0.0.0.0:0", "--state", "state", "--insecure", "--allow-root", "any"]);
+    let mut command = scene.command(&[
+        "coordinator",
+        "--listen",
+        "0.0.0.0:0",
+        "--state",
+        "state",
+        "--insecure",
+        "--allow-root",
+        "any",
+    ]);
     let mut coordinator = Process::start(command.stdout(Stdio::null()).stderr(log));
     let said = || std::fs::read_to_string(&said).unwrap_or_default();
     eventually("it listens", Duration::from_secs(20), || said().contains("coordinator on").then_some(()));
