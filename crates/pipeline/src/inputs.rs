@@ -265,12 +265,11 @@ fn found(pattern: &str, output: &str, roots: &AllowedRoots) -> Result<Found, Inp
             })
             .collect::<Result<Vec<_>, _>>()?;
     let url = |path: &str| format!("{base}/{path}");
-    let enter =
-        |path: &str| may_hold(&levels, path) && !(!output.is_empty() && is_left_by_run(output, &url(path)));
+    let is_own = |url: &str| !output.is_empty() && is_left_by_run(output, url);
+    let enter = |path: &str| may_hold(&levels, path) && !is_own(&url(path));
     let listing = store.list_where(&RelativePath::root(), &enter)?;
     let files = listing.entries.into_iter().map(|entry| (url(entry.path.as_str()), entry));
-    let files =
-        files.filter(|(url, _)| glob.is_match(url) && !(!output.is_empty() && is_left_by_run(output, url)));
+    let files = files.filter(|(url, _)| glob.is_match(url) && !is_own(url));
     let remarks = listing.passed_by.iter().filter_map(|(path, why)| match why {
         PassedBy::LinkedDirectory => {
             Some(format!("`{}` is a link to a directory, which is not followed: name its files", url(path)))
