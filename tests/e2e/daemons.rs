@@ -53,6 +53,12 @@ fn a_cluster_leaves_the_bytes_of_an_embedded_run() {
 
     cluster.worker("one").terminate();
     assert_eq!(cluster.worker("one").wait(PATIENCE), 0, "a worker drains on SIGTERM");
+
+    let said = cluster.client(&["logs", &job]).ended(0).stdout;
+    cluster.kill_coordinator();
+    cluster.start_coordinator();
+    let again = cluster.client(&["logs", &job]).ended(0).stdout;
+    assert!(again.starts_with(&said), "what was said outlives the coordinator:\n{said}\n{again}");
 }
 
 #[test]

@@ -6,6 +6,8 @@ mod support;
 mod daemons;
 mod formats;
 mod frozen;
+mod full_disk;
+mod job_file;
 mod mixing;
 mod placement;
 mod refusals;

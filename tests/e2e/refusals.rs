@@ -1,6 +1,9 @@
 //! What is wrong is said, with the right exit code, and not on standard output.
 
-use crate::support::{Ran, Scene, corpus};
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::support::{Process, Ran, Scene, corpus, eventually};
 
 #[track_caller]
 fn says(ran: &Ran, wanted: &[&str]) {
@@ -78,6 +81,31 @@ fn no_run_no_job_no_coordinator() {
     let ran = scene.run(&arguments);
     assert_ne!(ran.code, Some(0), "beyond loopback a certificate is demanded");
     says(&ran, &["insecure", "TLS"]);
+    let ran = scene.run(&["worker", "--host", "192.0.2.1", "--slots", "1"]).ended(2);
+    says(&ran, &["192.0.2.1", "unencrypted", "--insecure"]);
+}
+
+#[test]
+fn a_coordinator_that_anybody_can_use_says_so() {
+    let scene = Scene::new();
+    let said = scene.path("said");
+    let log = std::fs::File::create(&said).expect("a file");
+    let mut command = scene.command(&[
+        "coordinator",
+        "--listen",
+        "0.0.0.0:0",
+        "--state",
+        "state",
+        "--insecure",
+        "--allow-root",
+        "any",
+    ]);
+    let mut coordinator = Process::start(command.stdout(Stdio::null()).stderr(log));
+    let said = || std::fs::read_to_string(&said).unwrap_or_default();
+    eventually("it listens", Duration::from_secs(20), || said().contains("coordinator on").then_some(()));
+    coordinator.terminate();
+    coordinator.wait(Duration::from_secs(20));
+    assert!(said().contains("warning: --insecure") && !said().contains("state/token"), "{}", said());
 }
 
 #[test]

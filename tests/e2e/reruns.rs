@@ -102,3 +102,23 @@ fn one_output_has_one_run_at_a_time() {
     assert_eq!(first.wait(Duration::from_mins(1)), 0);
     scene.output("again").check();
 }
+
+#[test]
+fn a_run_that_is_terminated_says_how_to_go_on() {
+    let scene = scene(250);
+    let said = scene.path("said");
+    let mut command = scene.command(&["run", "again.yaml", "--workers", "1"]);
+    let log = std::fs::File::create(&said).expect("a file");
+    let mut process = Process::start(command.stdout(Stdio::null()).stderr(log));
+    let attempts = scene.path("again/.orchestrator/attempts");
+    eventually("the run has begun", Duration::from_secs(20), || attempts.exists().then_some(()));
+    process.terminate();
+    let code = process.wait(Duration::from_secs(20));
+    let said = std::fs::read_to_string(said).expect("its words");
+    if code != 0 {
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains("run the same command again"), "{said}");
+    }
+    scene.run(&["run", "again.yaml"]).ended(0);
+    scene.output("again").check();
+}

@@ -224,6 +224,10 @@ pub(crate) struct WorkerArgs {
     /// as anybody asks for.
     #[arg(long)]
     pub(crate) memory: Option<ByteSize>,
+    /// Let ranks listen on a `--host` beyond loopback. They know each other by a secret; what they exchange, gradients and
+    /// weights, is not encrypted.
+    #[arg(long, env = "ORCHESTRATOR_INSECURE_RANKS")]
+    pub(crate) insecure: bool,
     /// Directory for spilled data.
     #[arg(long)]
     pub(crate) scratch: Option<PathBuf>,

@@ -1,21 +1,31 @@
 //! From the path of a job file to a resolved job with frozen inputs.
 
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::Context;
-use orchestrator_job::{InputFile, Job, Resolved, StageFile, Surroundings};
-use orchestrator_pipeline::inputs;
-use orchestrator_storage::{AllowedRoots, Entry};
+use orchestrator_job::{InputFile, Job, JobFile, Resolved, Stage, StageFile, Surroundings, decode};
+use orchestrator_pipeline::inputs::{self, InputError};
+use orchestrator_storage::{AllowedRoots, Entry, OpenOptions, Store};
+use orchestrator_text::fasttext;
 use orchestrator_text::tokenizer::TokenizerSource;
 
+use crate::console::Console;
 use crate::failure::Failure;
 
+/// A job and the file that it stands in, to whose places errors point.
+pub(crate) struct Loaded {
+    file: JobFile,
+    pub(crate) job: Job,
+}
+
 /// Reads, checks and resolves a job file.
-pub(crate) fn load(path: &Path) -> Result<Job, Failure> {
-    let text = std::fs::read_to_string(path)
+pub(crate) fn load(path: &Path) -> Result<Loaded, Failure> {
+    let bytes = std::fs::read(path)
         .with_context(|| format!("the job file `{}` cannot be read", path.display()))
         .map_err(Failure::usage)?;
-    let file = orchestrator_job::parse(&text, &path.display().to_string())?;
+    let name = path.display().to_string();
+    let file = orchestrator_job::parse(&decode(bytes, &name)?, &name)?;
     let directory = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
@@ -28,61 +38,117 @@ pub(crate) fn load(path: &Path) -> Result<Job, Failure> {
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect(),
     };
-    Ok(file.resolve(&surroundings)?)
+    let job = file.resolve(&surroundings)?;
+    Ok(Loaded { file, job })
 }
 
-/// Freezes what a job reads.
-pub(crate) fn freeze(job: Job) -> Result<Resolved, Failure> {
-    let inputs = match job.read() {
-        Some((_, read)) => inputs::freeze(read).map_err(Failure::usage)?,
-        None => Vec::new(),
+/// Freezes what a job reads, and says what was passed by.
+pub(crate) fn freeze(loaded: Loaded, console: &Console) -> Result<Resolved, Failure> {
+    let Loaded { file, job } = loaded;
+    let mut findings = file.findings();
+    if is_file(&job.output) {
+        findings.note_key("output", format!("`{}` is a file: expected a directory", job.output));
+    }
+    let mut inputs = Vec::new();
+    if let Some((index, read)) = job.read() {
+        match inputs::freeze(read, &job.output) {
+            Ok(frozen) => {
+                frozen.remarks.iter().for_each(|remark| console.note(&format!("note: {remark}")));
+                inputs = frozen.files;
+            }
+            Err(fault) => findings.note_stage(index as usize, "read", &fault.key, in_words(&fault.error)),
+        }
+    }
+    let mut files = Vec::new();
+    for (stage, key, url) in job.stage_files() {
+        let name = job.pipeline.get(stage as usize).map_or("?", Stage::name);
+        match find(name, &key, &url) {
+            Ok(found) => files.extend(found.into_iter().map(|(url, entry)| frozen(stage, &key, url, entry))),
+            Err(message) => findings.note_stage(stage as usize, name, &key, message),
+        }
+    }
+    if !findings.is_empty() {
+        return Err(findings.into_error().into());
+    }
+    Ok(Resolved { job, inputs, files })
+}
+
+fn is_file(output: &str) -> bool {
+    let local = output.strip_prefix("file://").or((!output.contains("://")).then_some(output));
+    local.is_some_and(|path| Path::new(path).is_file())
+}
+
+fn in_words(error: &InputError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+fn frozen(stage: u32, key: &str, url: String, entry: Entry) -> StageFile {
+    let source = url.rsplit('/').next().unwrap_or(&url).to_owned();
+    StageFile {
+        stage,
+        key: key.to_owned(),
+        file: InputFile { url, source, bytes: entry.bytes, stamp: entry.stamp },
+    }
+}
+
+/// The files that a key of a stage names: what stands in a list is a glob, the others are one file each.
+fn find(stage: &str, key: &str, url: &str) -> Result<Vec<(String, Entry)>, String> {
+    if key == "tokenizer" {
+        return find_tokenizer(url);
+    }
+    let found = if key.ends_with(']') {
+        inputs::find(url, &AllowedRoots::any()).map_err(|error| in_words(&error))?
+    } else {
+        let entry = inputs::stat(url, &AllowedRoots::any()).map_err(|error| in_words(&error))?;
+        entry.map(|entry| (url.to_owned(), entry)).into_iter().collect()
     };
-    let files = job
-        .stage_files()
-        .into_iter()
-        .map(|(stage, key, url)| freeze_files(stage, &key, &url))
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(Resolved { job, inputs, files: files.into_iter().flatten().collect() })
-}
-
-/// Freezes the models, examples and tokenizers that a stage names. A tokenizer may be a directory, or more than one file.
-fn freeze_files(stage: u32, key: &str, url: &str) -> Result<Vec<StageFile>, Failure> {
-    let found = if key == "tokenizer" { tokenizer_files(url)? } else { find(url)? };
     if found.is_empty() {
-        return Err(Failure::usage(anyhow::anyhow!(
-            "`{key}` of stage {stage} names `{url}`, which does not exist"
-        )));
+        return Err(format!("`{url}` does not exist"));
     }
-    Ok(found
-        .into_iter()
-        .map(|(url, entry)| {
-            let source = url.rsplit('/').next().unwrap_or(&url).to_owned();
-            let file = InputFile { url, source, bytes: entry.bytes, stamp: entry.stamp };
-            StageFile { stage, key: key.to_owned(), file }
-        })
-        .collect())
+    if key == "model" && matches!(stage, "language" | "quality") {
+        check_model(url)?;
+    }
+    Ok(found)
 }
 
-/// The files that a pattern names, for whoever hands the job in.
-fn find(pattern: &str) -> Result<Vec<(String, Entry)>, Failure> {
-    inputs::find(pattern, &AllowedRoots::any()).map_err(Failure::usage)
+/// Looks at a model's first bytes: another file is refused now and not by the first task.
+fn check_model(url: &str) -> Result<(), String> {
+    let head = || -> Result<Vec<u8>, orchestrator_storage::Error> {
+        let (store, path) = Store::locate(url, OpenOptions::default())?;
+        let mut head = Vec::new();
+        // A failure to read shows as a head that is too short.
+        let _ = store.open_reader(&path, Some(0..8))?.take(8).read_to_end(&mut head);
+        Ok(head)
+    };
+    let head = head().map_err(|error| error.to_string())?;
+    fasttext::Model::check_head(&head).map_err(|error| format!("`{url}`: {error}"))
 }
 
-/// The files of the first kind of tokenizer that is there, as the tokenize stage will choose it.
-fn tokenizer_files(location: &str) -> Result<Vec<(String, Entry)>, Failure> {
-    let candidates = TokenizerSource::candidates(location);
+/// A tokenizer may be a directory: the first of the forms that lie in it whole is the one that will be read.
+fn find_tokenizer(url: &str) -> Result<Vec<(String, Entry)>, String> {
+    let candidates = TokenizerSource::candidates(url);
     for source in &candidates {
-        let mut files = Vec::new();
+        let mut found = Vec::new();
         for path in source.paths() {
-            files.extend(find(path)?);
+            match inputs::stat(path, &AllowedRoots::any()).map_err(|error| in_words(&error))? {
+                Some(entry) => found.push((path.to_owned(), entry)),
+                None => break,
+            }
         }
-        if files.len() == source.paths().len() {
-            return Ok(files);
+        if found.len() == source.paths().len() {
+            return Ok(found);
         }
     }
-    let expected: Vec<String> = candidates.iter().map(|source| source.paths().join(" with ")).collect();
-    Err(Failure::usage(anyhow::anyhow!(
-        "no tokenizer at `{location}`: expected one of {}",
-        expected.join(", ")
-    )))
+    let expected: Vec<String> =
+        candidates.iter().map(|source| format!("`{}`", source.paths().join("` with `"))).collect();
+    Err(format!("no tokenizer at `{url}`: expected one of {}", expected.join(", ")))
 }

@@ -34,6 +34,17 @@ pub enum JournalError {
     /// Another process has it open.
     #[error("`{0}` is in use by another coordinator: expected one coordinator per state file")]
     InUse(PathBuf),
+    /// The disk or the quota is full.
+    #[error(
+        "no space left for the state in `{path}`: free some space, then start again; nothing that was answered is lost"
+    )]
+    Full {
+        /// The file.
+        path: PathBuf,
+        /// What the database said.
+        #[source]
+        source: sqlx::Error,
+    },
     /// The database refused.
     #[error("the state in `{path}` cannot be used")]
     Database {
@@ -258,12 +269,13 @@ impl Journal {
 }
 
 fn database(path: &Path, source: sqlx::Error) -> JournalError {
-    let busy =
-        source.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "5");
-    if busy {
-        JournalError::InUse(path.to_owned())
-    } else {
-        JournalError::Database { path: path.to_owned(), source }
+    let code = source.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    let path = path.to_owned();
+    // SQLITE_BUSY and SQLITE_FULL, which have no finer codes.
+    match code.as_deref() {
+        Some("5") => JournalError::InUse(path),
+        Some("13") => JournalError::Full { path, source },
+        _ => JournalError::Database { path, source },
     }
 }
 

@@ -66,7 +66,8 @@ impl Coordinator {
 
         let (requests, inbox) = mpsc::channel(QUEUE);
         let (woken, changed) = (watch::Sender::new(0), watch::Sender::new(0));
-        let (logs, waits) = (Arc::new(Logs::default()), Arc::new(Waits::default()));
+        let logs = Logs::open(options.state.with_file_name("logs"), state.jobs.keys());
+        let (logs, waits) = (Arc::new(logs), Arc::new(Waits::default()));
         let desk = Desk {
             requests: requests.clone(),
             woken: woken.subscribe(),

@@ -19,7 +19,7 @@ pub mod task;
 
 pub use demand::demand;
 pub use expand::{ExpandError, expand};
-pub use parse::{JobFile, JobFileError, parse};
+pub use parse::{Findings, JobFile, JobFileError, decode, parse};
 pub use plan::{Phase, PhaseKind, Plan, PlannedStage};
 pub use resolve::{Resolved, StageFile, Surroundings, difference, fingerprints};
 pub use schema::{reference, schema};

@@ -1,5 +1,7 @@
 //! Why a task did not end well.
 
+use std::io::ErrorKind;
+
 use orchestrator_core::ErrorCode;
 
 /// A task that ended without an outcome.
@@ -50,6 +52,11 @@ pub enum TaskError {
     },
 }
 
+/// Whether a disk or a quota is full.
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
 impl TaskError {
     /// Names the stage and what is wrong with its settings.
     #[expect(clippy::needless_pass_by_value, reason = "callers hand in errors and texts they just made")]
@@ -76,7 +83,23 @@ impl TaskError {
             Self::InputChanged { .. } | Self::Configuration { .. } => ErrorCode::InvalidInput,
             Self::Corrupt { .. } => ErrorCode::Internal,
             Self::Storage(error) => error.code(),
+            Self::Io { source, .. } if is_full(source) => ErrorCode::Exhausted,
             Self::Io { .. } => ErrorCode::Unavailable,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_known_by_whatever_way_it_comes() {
+        let full = || std::io::Error::from(ErrorKind::StorageFull);
+        assert_eq!(TaskError::io("writing `x`")(full()).code(), ErrorCode::Exhausted);
+        let library = parquet::errors::ParquetError::External(Box::new(full()));
+        let error = TaskError::from(orchestrator_storage::documents::parquet_error("x", library));
+        assert_eq!(error.code(), ErrorCode::Exhausted);
+        assert_eq!(TaskError::io("reading `x`")(ErrorKind::TimedOut.into()).code(), ErrorCode::Unavailable);
     }
 }

@@ -4,11 +4,15 @@ use std::io::Read;
 
 use globset::{GlobBuilder, GlobMatcher};
 use orchestrator_job::InputFile;
-use orchestrator_job::inputs::{arrange, common_root, first_clash, is_glob, source_below};
+use orchestrator_job::inputs::{
+    arrange, common_root, escape, first_clash, is_glob, is_left_by_run, literal, segments, source_below,
+};
 use orchestrator_job::spec::ReadConfig;
 use orchestrator_storage::formats;
 use orchestrator_storage::manifest::StageManifest;
-use orchestrator_storage::{AllowedRoots, Entry, Error as StorageError, OpenOptions, RelativePath, Store};
+use orchestrator_storage::{
+    AllowedRoots, Entry, Error as StorageError, OpenOptions, PassedBy, RelativePath, Store,
+};
 
 /// The largest list of inputs that `@FILE` may name, decompressed.
 const LIST_LIMIT: u64 = 1 << 30;
@@ -20,16 +24,40 @@ pub enum InputError {
     #[error("the inputs of the read stage cannot be listed")]
     Storage(#[from] StorageError),
     /// Nothing there.
-    #[error("`{pattern}` matches no file: check the path; a directory needs `/**/*.EXTENSION` behind it")]
+    #[error("`{pattern}` matches no file{}", if_given("; passed by: ", .passed_by))]
     NoMatch {
         /// The pattern, as resolved.
         pattern: String,
+        /// What lies there and was left alone, with the reason; empty where nothing was.
+        passed_by: String,
+    },
+    /// A directory where a file is expected.
+    #[error("`{path}` is a directory: expected a file, or a glob such as `{path}/**/*.jsonl`")]
+    Directory {
+        /// The directory.
+        path: String,
+    },
+    /// A file outside the root.
+    #[error(
+        "`{file}` does not lie below `root`, which is `{root}`: expected a directory above all files of `paths`"
+    )]
+    OutsideRoot {
+        /// The file.
+        file: String,
+        /// The root.
+        root: String,
+    },
+    /// What this very job writes.
+    #[error("`{file}` lies where this job writes its own files: expected an input, or another `output`")]
+    OwnOutput {
+        /// The file.
+        file: String,
     },
     /// Nothing left.
     #[error("`exclude` leaves no file of the read stage's `paths`")]
     AllExcluded,
     /// Not a pattern.
-    #[error("`{pattern}` is no glob")]
+    #[error("`{pattern}` is no glob: {}", .source.kind())]
     Glob {
         /// The pattern.
         pattern: String,
@@ -71,40 +99,99 @@ pub enum InputError {
     },
 }
 
-/// Lists the inputs of a read stage whose paths are resolved.
-pub fn freeze(read: &ReadConfig) -> Result<Vec<InputFile>, InputError> {
+fn if_given(before: &str, text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!("{before}{text}") }
+}
+
+/// What is wrong, and with which key of the stage.
+#[derive(Debug)]
+pub struct InputFault {
+    /// The key below the stage: `paths[1]`.
+    pub key: String,
+    /// What is wrong with it.
+    pub error: InputError,
+}
+
+/// Names the key that an error is about.
+fn about(key: impl Into<String>) -> impl FnOnce(InputError) -> InputFault {
+    let key = key.into();
+    move |error| InputFault { key, error }
+}
+
+/// The inputs of a job.
+#[derive(Debug, Default)]
+pub struct Frozen {
+    /// The files, arranged.
+    pub files: Vec<InputFile>,
+    /// What whoever hands in the job should know: files that were passed by, exclusions without effect.
+    pub remarks: Vec<String>,
+}
+
+/// More remarks than these help nobody.
+const REMARKS_MAX: usize = 10;
+
+/// Lists the inputs of a read stage whose paths are resolved, for a job that writes to `output`.
+pub fn freeze(read: &ReadConfig, output: &str) -> Result<Frozen, InputFault> {
     if let (Some(run), Some(stage)) = (&read.run, &read.stage) {
-        return parts_of_run(run, stage);
+        let files = parts_of_run(run, stage)?;
+        return Ok(Frozen { files, remarks: Vec::new() });
     }
     let patterns = expand_lists(&read.paths)?;
-    let root = read.root.clone().unwrap_or_else(|| common_root(patterns.iter().map(String::as_str)));
-    let exclude = read.exclude.iter().map(|pattern| matcher(pattern)).collect::<Result<Vec<_>, _>>()?;
+    let root =
+        read.root.clone().unwrap_or_else(|| common_root(patterns.iter().map(|(_, path)| path.as_str())));
+    let mut exclude = Vec::new();
+    for (index, pattern) in read.exclude.iter().enumerate() {
+        exclude.push((exclusion(pattern).map_err(about(format!("exclude[{index}]")))?, 0_usize));
+    }
     let mut inputs = Vec::new();
-    for pattern in &patterns {
-        // This runs for whoever hands the job in, with his own rights.
-        let found = find(pattern, &AllowedRoots::any())?;
-        if found.is_empty() {
-            return Err(InputError::NoMatch { pattern: pattern.clone() });
-        }
-        for (url, entry) in found {
-            if exclude.iter().any(|glob| glob.is_match(&url)) {
+    let mut remarks = Vec::new();
+    for (key, pattern) in &patterns {
+        let found = list(pattern, output).map_err(about(key))?;
+        remarks.extend(found.remarks);
+        for (url, entry) in found.files {
+            if let Some((_, count)) = exclude.iter_mut().find(|(glob, _)| glob.is_match(&url)) {
+                *count += 1;
                 continue;
             }
             let source = source_below(&root, &url);
+            if source == url && !root.is_empty() {
+                return Err(about("root")(InputError::OutsideRoot { file: url, root }));
+            }
+            if read.format_of(&source).is_none() {
+                return Err(about(key)(InputError::UnknownFormat { file: url }));
+            }
             inputs.push(InputFile { url, source, bytes: entry.bytes, stamp: entry.stamp });
         }
     }
     let inputs = arrange(inputs);
     if inputs.is_empty() && !exclude.is_empty() {
-        return Err(InputError::AllExcluded);
-    }
-    if let Some(input) = inputs.iter().find(|input| read.format_of(&input.source).is_none()) {
-        return Err(InputError::UnknownFormat { file: input.url.clone() });
+        return Err(about("exclude")(InputError::AllExcluded));
     }
     if let Some((first, second)) = first_clash(&inputs) {
-        return Err(InputError::Clash { first: first.url.clone(), second: second.url.clone() });
+        return Err(about("root")(InputError::Clash {
+            first: first.url.clone(),
+            second: second.url.clone(),
+        }));
     }
-    Ok(inputs)
+    for (pattern, _) in read.exclude.iter().zip(&exclude).filter(|(_, (_, count))| *count == 0) {
+        remarks.push(format!("`exclude` has `{pattern}`, which matches none of the files of `paths`"));
+    }
+    if remarks.len() > REMARKS_MAX {
+        let more = remarks.len() - REMARKS_MAX;
+        remarks.truncate(REMARKS_MAX);
+        remarks.push(format!("and {more} more remarks of this kind"));
+    }
+    Ok(Frozen { files: inputs, remarks })
+}
+
+/// An exclusion; a relative one is matched against the end of a path.
+fn exclusion(pattern: &str) -> Result<GlobMatcher, InputError> {
+    if pattern.starts_with('/') || pattern.contains("://") {
+        return matcher(pattern);
+    }
+    // Its own text comes first, so that an error shows what the job file has.
+    matcher(pattern)?;
+    matcher(&format!("**/{pattern}"))
 }
 
 fn matcher(pattern: &str) -> Result<GlobMatcher, InputError> {
@@ -117,42 +204,112 @@ fn matcher(pattern: &str) -> Result<GlobMatcher, InputError> {
 
 /// The files below `roots` that one pattern stands for, with their URLs, in bytewise order.
 pub fn find(pattern: &str, roots: &AllowedRoots) -> Result<Vec<(String, Entry)>, InputError> {
-    if !is_glob(pattern) {
-        let (store, path) = roots.locate(pattern, OpenOptions::default())?;
-        return match store.try_stat(&path)? {
-            Some(entry) => Ok(vec![(pattern.to_owned(), entry)]),
-            None => Ok(Vec::new()),
-        };
+    if is_glob(pattern) {
+        return Ok(found(pattern, "", roots)?.files);
     }
+    let path = literal(pattern);
+    Ok(stat(&path, roots)?.map(|entry| (path, entry)).into_iter().collect())
+}
+
+/// The file of that very name, if there is one.
+pub fn stat(url: &str, roots: &AllowedRoots) -> Result<Option<Entry>, InputError> {
+    let (store, path) = roots.locate(url, OpenOptions::default())?;
+    let entry = store.try_stat(&path)?;
+    if entry.is_none() && store.local_path(&path).is_some_and(|path| path.is_dir()) {
+        return Err(InputError::Directory { path: url.to_owned() });
+    }
+    Ok(entry)
+}
+
+/// What a pattern stands for.
+struct Found {
+    files: Vec<(String, Entry)>,
+    /// What may have been meant and was left alone.
+    remarks: Vec<String>,
+}
+
+/// The files of one entry of `paths`: at least one, and none that a job with this output writes itself.
+fn list(pattern: &str, output: &str) -> Result<Found, InputError> {
+    // This runs for whoever hands the job in, with his own rights.
+    let roots = AllowedRoots::any();
+    if is_glob(pattern) {
+        let found = found(pattern, output, &roots)?;
+        if found.files.is_empty() {
+            let passed_by = found.remarks.into_iter().take(3).collect::<Vec<_>>().join("; ");
+            return Err(InputError::NoMatch { pattern: pattern.to_owned(), passed_by });
+        }
+        return Ok(found);
+    }
+    let path = literal(pattern);
+    if is_left_by_run(output, &path) {
+        return Err(InputError::OwnOutput { file: path });
+    }
+    match stat(&path, &roots)? {
+        Some(entry) => Ok(Found { files: vec![(path, entry)], remarks: Vec::new() }),
+        None => Err(InputError::NoMatch { pattern: path, passed_by: String::new() }),
+    }
+}
+
+/// Lists what a glob matches, and no directory that cannot hold a match.
+fn found(pattern: &str, output: &str, roots: &AllowedRoots) -> Result<Found, InputError> {
     let directory = common_root([pattern]);
     let store = roots.open(&directory)?;
     let glob = matcher(pattern)?;
     let base = directory.trim_end_matches('/');
-    Ok(store
-        .list(&RelativePath::root())?
-        .into_iter()
-        .map(|entry| (format!("{base}/{}", entry.path.as_str()), entry))
-        .filter(|(url, _)| glob.is_match(url))
-        .collect())
+    let levels = segments(pattern);
+    let levels =
+        levels
+            .iter()
+            .map(|level| {
+                if level.contains("**") || level.contains('{') { Ok(None) } else { matcher(level).map(Some) }
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+    let url = |path: &str| format!("{base}/{path}");
+    let is_own = |url: &str| !output.is_empty() && is_left_by_run(output, url);
+    let enter = |path: &str| may_hold(&levels, path) && !is_own(&url(path));
+    let listing = store.list_where(&RelativePath::root(), &enter)?;
+    let files = listing.entries.into_iter().map(|entry| (url(entry.path.as_str()), entry));
+    let files = files.filter(|(url, _)| glob.is_match(url) && !is_own(url));
+    let remarks = listing.passed_by.iter().filter_map(|(path, why)| match why {
+        PassedBy::LinkedDirectory => {
+            Some(format!("`{}` is a link to a directory, which is not followed: name its files", url(path)))
+        }
+        PassedBy::Temporary if glob.is_match(url(path)) => {
+            Some(format!("`{}` is left out: names that begin with `.tmp-` are files on their way", url(path)))
+        }
+        PassedBy::Temporary => None,
+    });
+    Ok(Found { files: files.collect(), remarks: remarks.collect() })
 }
 
-/// Replaces every `@FILE` by the lines of that file.
-fn expand_lists(paths: &[String]) -> Result<Vec<String>, InputError> {
+/// Whether files that match can lie in the directory `path`; a level without a matcher stands for any depth.
+fn may_hold(levels: &[Option<GlobMatcher>], path: &str) -> bool {
+    for (place, name) in path.split('/').enumerate() {
+        match levels.get(place) {
+            Some(None) => return true,
+            Some(Some(level)) if place + 1 < levels.len() && level.is_match(name) => {}
+            // The last level is the files' own.
+            Some(Some(_)) | None => return false,
+        }
+    }
+    true
+}
+
+/// Replaces every `@FILE` by the lines of that file. With each pattern, the key that it comes from.
+fn expand_lists(paths: &[String]) -> Result<Vec<(String, String)>, InputFault> {
     let mut patterns = Vec::new();
-    for path in paths {
+    for (index, path) in paths.iter().enumerate() {
+        let key = format!("paths[{index}]");
         let Some(list) = path.strip_prefix('@') else {
-            patterns.push(path.clone());
+            patterns.push((key, path.clone()));
             continue;
         };
-        let text = read_list(list)?;
+        let text = read_list(list).map_err(about(&key))?;
         // Common Crawl's lists name objects of its bucket, not of the list's directory.
-        let base = list.rsplit_once('/').map_or("", |(base, _)| base);
+        let base = escape(list.rsplit_once('/').map_or("", |(base, _)| base));
         patterns.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| {
-            if line.starts_with('/') || line.contains("://") {
-                line.to_owned()
-            } else {
-                format!("{base}/{line}")
-            }
+            let absolute = line.starts_with('/') || line.contains("://");
+            (key.clone(), if absolute { line.to_owned() } else { format!("{base}/{line}") })
         }));
     }
     Ok(patterns)
@@ -175,10 +332,20 @@ fn read_list(list: &str) -> Result<String, InputError> {
 }
 
 /// The parts of a stage of an earlier run, which keep their documents' ids.
-fn parts_of_run(run: &str, stage: &str) -> Result<Vec<InputFile>, InputError> {
+fn parts_of_run(run: &str, stage: &str) -> Result<Vec<InputFile>, InputFault> {
+    let (store, stages) = stages_of_run(run).map_err(about("run"))?;
+    if stages.is_empty() {
+        let message =
+            "no finished stage lies there: expected the output of a job, with `stages/NN-NAME/manifest.json`";
+        return Err(about("run")(InputError::Run { run: run.to_owned(), message: message.to_owned() }));
+    }
+    choose_stage(&store, &stages, run, stage).map_err(about("stage"))
+}
+
+/// The finished stages of a run: their directories below `stages/`, and their manifests.
+fn stages_of_run(run: &str) -> Result<(Store, Vec<(String, RelativePath)>), InputError> {
     let store = Store::open(run)?;
-    let wrong = |message: String| InputError::Run { run: run.to_owned(), message };
-    let stages: Vec<(String, RelativePath)> = store
+    let stages = store
         .list(&RelativePath::new("stages")?)?
         .into_iter()
         .filter_map(|entry| {
@@ -186,18 +353,28 @@ fn parts_of_run(run: &str, stage: &str) -> Result<Vec<InputFile>, InputError> {
             Some((directory.to_owned(), entry.path))
         })
         .collect();
+    Ok((store, stages))
+}
+
+fn choose_stage(
+    store: &Store,
+    stages: &[(String, RelativePath)],
+    run: &str,
+    stage: &str,
+) -> Result<Vec<InputFile>, InputError> {
+    let wrong = |message: String| InputError::Run { run: run.to_owned(), message };
     let name_of = |directory: &str| directory.split_once('-').map_or("", |(_, name)| name).to_owned();
     let Some(place) =
         stages.iter().position(|(directory, _)| directory == stage || name_of(directory) == stage)
     else {
-        let known: Vec<&str> = stages.iter().map(|(directory, _)| directory.as_str()).collect();
+        let known: Vec<String> = stages.iter().map(|(directory, _)| format!("`{directory}`")).collect();
         return Err(wrong(format!(
             "it has no finished stage `{stage}`, expected one of: {}",
             known.join(", ")
         )));
     };
     let has_parts = |path: &RelativePath| -> Result<Option<StageManifest>, InputError> {
-        let manifest = StageManifest::read(&store, path)?;
+        let manifest = StageManifest::read(store, path)?;
         let parts = manifest.files.iter().any(|file| file.path.file_name().starts_with("part-"));
         Ok(parts.then_some(manifest))
     };
@@ -211,7 +388,7 @@ fn parts_of_run(run: &str, stage: &str) -> Result<Vec<InputFile>, InputError> {
         }
         let nearest = nearest.unwrap_or_else(|| "none".to_owned());
         return Err(wrong(format!(
-            "its stage `{stage}` wrote no documents (set `keep: true` there); the nearest stage that did: `{nearest}`"
+            "its stage `{stage}` wrote no documents (set `keep: true` there, in `language` `write: true`); the nearest stage that did: `{nearest}`"
         )));
     };
     let base = run.trim_end_matches('/');
@@ -253,19 +430,124 @@ mod tests {
     #[test]
     fn globs_find_files_in_bytewise_order_and_name_them_below_the_root() {
         let corpus = corpus();
-        let inputs = freeze(&read(&corpus, &["**/*.md", "a/b/3.txt"])).expect("they are there");
+        let freeze = |paths: &[&str]| freeze(&read(&corpus, paths), "/out").expect("they are there").files;
+        let inputs = freeze(&["**/*.md", "a/b/3.txt"]);
         let sources: Vec<&str> = inputs.iter().map(|input| input.source.as_str()).collect();
         assert_eq!(sources, ["a/1.md", "a/b/2.md", "a/b/3.txt"]);
         assert_eq!(inputs[0].bytes, 3);
         // One star does not cross a directory.
-        assert_eq!(freeze(&read(&corpus, &["a/*.md"])).expect("one").len(), 1);
+        assert_eq!(freeze(&["a/*.md"]).len(), 1);
+        // Braces that hold a directory stand for more than one level.
+        assert_eq!(freeze(&["a/{1.md,b/2.md}"]).len(), 2);
+    }
+
+    /// The key and the words of what is wrong.
+    fn fault(read: &ReadConfig) -> (String, String) {
+        let fault = freeze(read, "/out").expect_err("it cannot be");
+        (fault.key, fault.error.to_string())
+    }
+
+    #[track_caller]
+    fn says(read: &ReadConfig, key: &str, wanted: &str) {
+        let (found, message) = fault(read);
+        assert_eq!(found, key, "{message}");
+        assert!(message.contains(wanted), "`{wanted}` in `{message}`");
     }
 
     #[test]
-    fn what_is_not_there_or_not_known_is_named() {
+    fn what_is_not_there_or_not_known_is_named_with_its_key() {
         let corpus = corpus();
-        let error = |paths: &[&str]| freeze(&read(&corpus, paths)).expect_err("it cannot be").to_string();
-        assert!(error(&["nothing/*.md"]).contains("nothing/*.md` matches no file"));
-        assert!(error(&["c.bin"]).contains("set `format`"));
+        says(&read(&corpus, &["a/1.md", "nothing/*.md"]), "paths[1]", "nothing/*.md` matches no file");
+        says(&read(&corpus, &["a/0.md"]), "paths[0]", "a/0.md` matches no file");
+        says(&read(&corpus, &["a"]), "paths[0]", "is a directory");
+        says(&read(&corpus, &["c.bin"]), "paths[0]", "set `format`");
+        says(&read(&corpus, &["a/[z-a].md"]), "paths[0]", "is no glob: ");
+        let exclude =
+            |glob: &str| ReadConfig { exclude: vec![glob.to_owned()], ..read(&corpus, &["**/*.md"]) };
+        says(&exclude("{a"), "exclude[0]", "`{a` is no glob");
+        says(&exclude("*"), "exclude", "leaves no file");
+        let elsewhere = ReadConfig { root: Some("/nowhere".to_owned()), ..read(&corpus, &["a/1.md"]) };
+        says(&elsewhere, "root", "does not lie below `root`");
+        let run =
+            ReadConfig { run: Some("/nowhere".into()), stage: Some("read".into()), ..ReadConfig::default() };
+        says(&run, "run", "no finished stage lies there");
+    }
+
+    #[test]
+    fn exclusions_match_the_end_of_paths_and_idle_ones_are_said() {
+        let corpus = corpus();
+        let freeze = |exclude: &str| {
+            let read = ReadConfig { exclude: vec![exclude.to_owned()], ..read(&corpus, &["**/*.md"]) };
+            let frozen = freeze(&read, "/out").expect("something is left");
+            (frozen.files.into_iter().map(|file| file.source).collect::<Vec<_>>(), frozen.remarks)
+        };
+        for exclude in ["**/2*", "2.md", "b/*.md", "a/b/**"] {
+            assert_eq!(freeze(exclude), (vec!["a/1.md".to_owned()], vec![]), "{exclude}");
+        }
+        let (files, remarks) = freeze("x*");
+        assert_eq!((files.len(), remarks.len()), (2, 1));
+        assert!(remarks[0].contains("`x*`, which matches none"), "{remarks:?}");
+    }
+
+    #[test]
+    fn a_directory_with_the_name_of_a_glob_is_a_directory() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let odd = directory.path().join("dir [v2]");
+        std::fs::create_dir(&odd).expect("a directory");
+        std::fs::write(odd.join("a.jsonl"), "{}").expect("a file");
+        let base = escape(odd.to_str().expect("UTF-8"));
+        for name in ["a.jsonl", "*.jsonl"] {
+            let read = ReadConfig { paths: vec![format!("{base}/{name}")], ..ReadConfig::default() };
+            let files = freeze(&read, "/out").expect("it is there").files;
+            assert_eq!((files.len(), files[0].source.as_str()), (1, "a.jsonl"), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_the_job_itself_writes_is_no_input() {
+        let corpus = corpus();
+        let output = corpus.path().join("out");
+        std::fs::create_dir_all(output.join(".orchestrator")).expect("a directory");
+        std::fs::write(output.join(".orchestrator/owner.md"), "x").expect("a file");
+        let frozen = freeze(&read(&corpus, &["**/*.md"]), output.to_str().expect("UTF-8")).expect("others");
+        assert_eq!(frozen.files.len(), 2);
+        let own = read(&corpus, &["out/.orchestrator/owner.md"]);
+        let fault = freeze(&own, output.to_str().expect("UTF-8")).expect_err("its own file");
+        assert!(matches!(fault.error, InputError::OwnOutput { .. }));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_to_directories_and_files_on_their_way_are_said() {
+        let corpus = corpus();
+        std::os::unix::fs::symlink(corpus.path().join("a"), corpus.path().join("linked")).expect("a link");
+        std::fs::write(corpus.path().join("a/.tmp-9.md"), "x").expect("a file");
+        let frozen = freeze(&read(&corpus, &["**/*.md"]), "/out").expect("others");
+        assert_eq!(frozen.files.len(), 2);
+        let [temporary, linked] = frozen.remarks.as_slice() else { panic!("{:?}", frozen.remarks) };
+        assert!(
+            temporary.contains(".tmp-9.md") && linked.contains("linked` is a link"),
+            "{temporary} {linked}"
+        );
+        // Neither could match here.
+        assert!(
+            freeze(&read(&corpus, &["*/b/*.txt"]), "/out")
+                .expect("one")
+                .remarks
+                .iter()
+                .all(|remark| remark.contains("linked"))
+        );
+        assert_eq!(freeze(&read(&corpus, &["a/1.*"]), "/out").expect("one").remarks, Vec::<String>::new());
+    }
+
+    #[test]
+    fn only_directories_that_can_hold_a_match_are_looked_into() {
+        let level = |glob: &str| Some(matcher(glob).expect("a glob"));
+        let levels = [level("x*"), level("b"), None];
+        for (path, holds) in [("xa", true), ("y", false), ("xa/b", true), ("xa/c", false), ("xa/b/c/d", true)]
+        {
+            assert_eq!(may_hold(&levels, path), holds, "{path}");
+        }
+        assert!(!may_hold(&[level("*.md")], "secret"));
     }
 }

@@ -8,6 +8,7 @@ use arrow_array::builder::FixedSizeBinaryBuilder;
 use arrow_array::{Array, ArrayRef, FixedSizeBinaryArray, RecordBatch, UInt64Array};
 use arrow_schema::{DataType, Field, Schema};
 use orchestrator_core::FileKind;
+use orchestrator_storage::documents::parquet_error;
 use orchestrator_storage::{RelativePath, Store, Writer};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
@@ -51,7 +52,7 @@ impl TableWriter {
             .set_created_by("orchestrator".to_owned())
             .build();
         let writer = ArrowWriter::try_new(files.create(&path)?, Arc::clone(&schema), Some(properties))
-            .map_err(|error| TaskError::corrupt(&path, error))?;
+            .map_err(|error| parquet_error(&path, error))?;
         Ok(Self {
             path,
             schema,
@@ -96,13 +97,13 @@ impl TableWriter {
         }
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays)
             .map_err(|error| TaskError::corrupt(&self.path, error))?;
-        self.writer.write(&batch).map_err(|error| TaskError::corrupt(&self.path, error))
+        Ok(self.writer.write(&batch).map_err(|error| parquet_error(&self.path, error))?)
     }
 
     /// Closes the table and books it.
     pub(crate) fn finish(mut self, files: &mut AttemptFiles, stage: u32) -> Result<(), TaskError> {
         self.flush()?;
-        let writer = self.writer.into_inner().map_err(|error| TaskError::corrupt(&self.path, error))?;
+        let writer = self.writer.into_inner().map_err(|error| parquet_error(&self.path, error))?;
         let written = writer.finish()?;
         files.record(stage, FileKind::Intermediate, self.path, self.rows, written);
         Ok(())

@@ -111,6 +111,8 @@ pub enum Event {
         /// The job.
         job: JobId,
     },
+    /// Somebody hands the newest job of its output in again, with other operational keys: the result is the same.
+    Amend(Box<Amendment>),
     /// Somebody gives a failed or cancelled job another go.
     Retry {
         /// The job.
@@ -229,6 +231,19 @@ pub struct JobRequest {
     pub reuse: bool,
     /// Whether an earlier job on the output is passed over because its output is gone.
     pub afresh: bool,
+}
+
+/// New operational keys of a job.
+#[derive(Clone, Debug)]
+pub struct Amendment {
+    /// The job.
+    pub job: JobId,
+    /// The resolved job file with the new keys.
+    pub definition: String,
+    /// Higher goes first.
+    pub priority: i32,
+    /// Failures after which a task is quarantined.
+    pub max_attempts: u32,
 }
 
 /// What a submission found on its output.

@@ -169,6 +169,17 @@ pub enum Fact {
         /// The job.
         job: JobId,
     },
+    /// A job goes on with other operational keys.
+    JobAmended {
+        /// The job.
+        job: JobId,
+        /// The resolved job file.
+        definition: String,
+        /// Its priority.
+        priority: i32,
+        /// Failures after which a task is quarantined.
+        max_attempts: u32,
+    },
 }
 
 /// What an attempt's end costs its task.
@@ -192,7 +203,8 @@ impl Fact {
             | Self::PhasePublished { job, .. }
             | Self::JobFailed { job, .. }
             | Self::JobCancelled { job }
-            | Self::JobRetried { job } => job,
+            | Self::JobRetried { job }
+            | Self::JobAmended { job, .. } => job,
             Self::Leased { place, .. }
             | Self::Committed { place, .. }
             | Self::Published { place }

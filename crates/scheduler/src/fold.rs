@@ -191,6 +191,12 @@ impl State {
             }
             Fact::JobFailed { job, error } => self.end(job, JobStatus::Failed(error.clone()))?,
             Fact::JobCancelled { job } => self.end(job, JobStatus::Cancelled)?,
+            Fact::JobAmended { job, definition, priority, max_attempts } => {
+                let entry = self.job_mut(job)?;
+                entry.definition.clone_from(definition);
+                entry.priority = *priority;
+                entry.max_attempts = *max_attempts;
+            }
             Fact::JobRetried { job } => {
                 let entry = self.job_mut(job)?;
                 entry.status = JobStatus::Running;

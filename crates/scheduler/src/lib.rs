@@ -33,7 +33,8 @@ pub use capacity::Capacity;
 pub use clocks::{LeaseClock, Worker};
 pub use command::{Answer, Assignment, Command, Level, Refusal, Seating, Step};
 pub use event::{
-    AttemptRef, Caller, Disposition, Event, FailureKind, JobRequest, Progress, RankProgress, Registration,
+    Amendment, AttemptRef, Caller, Disposition, Event, FailureKind, JobRequest, Progress, RankProgress,
+    Registration,
 };
 pub use fact::{Cost, Fact};
 pub use fold::FoldError;

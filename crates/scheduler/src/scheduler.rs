@@ -89,6 +89,7 @@ impl Scheduler {
                 Ok(Answer::Done)
             }
             Event::Cancel { job } => events::cancel::apply(self, &job),
+            Event::Amend(amendment) => events::amend::apply(self, *amendment),
             Event::Retry { job } => events::retry::apply(self, &job),
             Event::Tick => {
                 events::tick::apply(self);

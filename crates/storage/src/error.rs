@@ -136,6 +136,11 @@ impl Error {
 
     /// Sorts a system error into its variant.
     pub(crate) fn io(path: impl Into<String>, source: io::Error) -> Self {
+        // An error of ours that travelled through `std::io::{Read, Write}` comes home; it knows its place best.
+        let source = match source.downcast::<Self>() {
+            Ok(ours) => return ours,
+            Err(source) => source,
+        };
         let path = path.into();
         match source.kind() {
             io::ErrorKind::NotFound => Self::NotFound { path },
@@ -144,10 +149,7 @@ impl Error {
                 Self::PermissionDenied { path, detail: source.to_string() }
             }
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path, source },
-            _ => match source.downcast::<Self>() {
-                Ok(ours) => ours, // travelled through `std::io::{Read, Write}` and comes home
-                Err(source) => Self::Io { path, source },
-            },
+            _ => Self::Io { path, source },
         }
     }
 
@@ -224,5 +226,7 @@ mod tests {
         assert_eq!(refused.code(), ErrorCode::Unauthorized);
         let home = Error::io("b", Error::Conflict { path: "a".to_owned() }.into_io());
         assert!(matches!(home, Error::Conflict { path } if path == "a"));
+        let full = Error::io("b", Error::io("/whole/a", io::ErrorKind::StorageFull.into()).into_io());
+        assert!(matches!(full, Error::DiskFull { path, .. } if path == "/whole/a"));
     }
 }

@@ -9,4 +9,6 @@ pub mod store;
 pub mod tokens;
 
 pub use error::{Error, redact};
-pub use store::{ANY_ROOT, AllowedRoots, Entry, OpenOptions, RelativePath, Store, Writer, Written};
+pub use store::{
+    ANY_ROOT, AllowedRoots, Entry, Listing, OpenOptions, PassedBy, RelativePath, Store, Writer, Written,
+};

@@ -35,6 +35,9 @@ pub enum TrainError {
     /// The observer refused: a checkpoint could not be kept, or metrics not be written.
     #[error("{0}")]
     Observer(String),
+    /// There is no room where a checkpoint goes: once there is, the same step succeeds.
+    #[error("{0}")]
+    NoRoom(String),
     /// The model.
     #[error(transparent)]
     Model(#[from] ModelError),

@@ -27,7 +27,7 @@ pub struct PolicyOptions {
     pub spike: Action,
     /// See `spike`; 0 switches it off.
     pub spike_factor: f64,
-    /// So many bad steps in a row fail the run whatever the action.
+    /// More bad steps than so many among the last [`WINDOW`] fail the run whatever the action.
     pub patience: u64,
 }
 
@@ -37,6 +37,9 @@ impl Default for PolicyOptions {
     }
 }
 
+/// Steps over which bad ones are counted: a long run may meet a bad batch now and then, and no run gets anywhere on one in
+/// every hundred.
+pub const WINDOW: u64 = 1_000;
 /// Steps before a running mean is trusted.
 const SETTLED: u64 = 20;
 /// Weight of the newest loss in the running mean.
@@ -50,8 +53,8 @@ pub struct PolicyState {
     pub mean_loss: f64,
     /// Good steps so far.
     pub good_steps: u64,
-    /// Bad steps since the last good one.
-    pub bad_in_a_row: u64,
+    /// Bad steps among the last [`WINDOW`], ascending but for rollbacks.
+    pub bad_steps: Vec<u64>,
     /// Steps whose update is left out when they come, after a rollback.
     pub skipped: Vec<u64>,
 }
@@ -99,13 +102,14 @@ impl PolicyOptions {
             let share = if state.good_steps == 0 { 1.0 } else { NEWEST };
             state.mean_loss += share * (loss - state.mean_loss);
             state.good_steps += 1;
-            state.bad_in_a_row = 0;
             return Verdict::Apply;
         };
-        state.bad_in_a_row += 1;
+        state.bad_steps.retain(|bad| bad + WINDOW > step);
+        state.bad_steps.push(step);
         match verdict {
-            Verdict::Act(_, what) if state.bad_in_a_row > self.patience => {
-                Verdict::Act(Action::Stop, format!("{what}, {} steps in a row", state.bad_in_a_row))
+            Verdict::Act(_, what) if state.bad_steps.len() as u64 > self.patience => {
+                let count = state.bad_steps.len();
+                Verdict::Act(Action::Stop, format!("{what}; {count} of the last {WINDOW} steps were bad"))
             }
             verdict => verdict,
         }
@@ -115,6 +119,20 @@ impl PolicyOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_second_step_may_not_be_bad_for_ever_and_one_in_a_window_may() {
+        let policy = PolicyOptions { patience: 3, ..PolicyOptions::default() };
+        let run = |every: u64, steps: u64| {
+            let mut state = PolicyState::default();
+            (1..=steps).find(|&step| {
+                let loss = if step.is_multiple_of(every) { f64::NAN } else { 3.0 };
+                matches!(policy.judge(&mut state, step, loss, 1.0), Verdict::Act(Action::Stop, _))
+            })
+        };
+        assert_eq!(run(2, 100), Some(8));
+        assert_eq!(run(WINDOW / 2, 100 * WINDOW), None);
+    }
 
     #[test]
     fn bad_steps_are_judged_and_counted() {
@@ -127,6 +145,6 @@ mod tests {
         assert!(matches!(policy.judge(&mut state, 22, f64::NAN, 1.0), Verdict::Act(Action::Skip, _)));
         assert!(matches!(policy.judge(&mut state, 23, 3.0, f64::INFINITY), Verdict::Act(Action::Stop, _)));
         assert_eq!(policy.judge(&mut state, 24, 3.0, 1.0), Verdict::Apply);
-        assert_eq!(state.bad_in_a_row, 0);
+        assert_eq!(state.bad_steps, [21, 22, 23]);
     }
 }

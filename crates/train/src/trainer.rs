@@ -378,10 +378,10 @@ impl Trainer {
         };
         let mut skipped = self.state.policy.skipped.clone();
         skipped.push(bad_step);
-        let bad_in_a_row = self.state.policy.bad_in_a_row;
+        let bad_steps = self.state.policy.bad_steps.clone();
         self.state = snapshot.state.clone();
         self.state.policy.skipped = skipped;
-        self.state.policy.bad_in_a_row = bad_in_a_row;
+        self.state.policy.bad_steps = bad_steps;
         self.weights.clone_from(&snapshot.weights);
         let (first, second) = (snapshot.first.clone(), snapshot.second.clone());
         self.optimizer = AdamW::with_moments(&self.layout, self.optimizer.share(), first, second);

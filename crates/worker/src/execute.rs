@@ -23,7 +23,7 @@ pub(crate) struct Failure {
 }
 
 /// How long a task waits before it is tried again on a full disk.
-const FULL_PAUSE: Duration = Duration::from_secs(10);
+pub(crate) const FULL_PAUSE: Duration = Duration::from_secs(10);
 
 impl Failure {
     fn of(error: &(dyn std::error::Error + 'static), code: ErrorCode) -> Self {

@@ -55,7 +55,8 @@ pub(crate) fn coordinator(args: &CoordinatorArgs, console: &Console) -> Result<(
     };
     let token_file = args.token_file.clone().unwrap_or_else(|| args.state.join("token"));
     let token = token(&token_file, args.insecure)?;
-    warn_of_dangers(args, listen, token.is_some(), &token_file, console);
+    let guarded = token.is_some();
+    warn_of_dangers(args, listen, guarded, &token_file, console);
     let options = CoordinatorOptions {
         listen,
         lease_ms: args.lease_ms,
@@ -71,7 +72,12 @@ pub(crate) fn coordinator(args: &CoordinatorArgs, console: &Console) -> Result<(
         let mut handle = Coordinator::start(options, Arc::new(JobPlanner::for_outputs(roots)))
             .await
             .context("the coordinator cannot start")?;
-        console.note(&format!("coordinator on {}, token in `{}`", handle.address(), token_file.display()));
+        let token = if guarded {
+            format!("token in `{}`", token_file.display())
+        } else {
+            "without a token".to_owned()
+        };
+        console.note(&format!("coordinator on {}, {token}", handle.address()));
         tokio::select! {
             error = handle.stopped() => Err(Failure::Failed(error.into())),
             () = told_to_stop() => {
@@ -120,6 +126,7 @@ fn token(file: &Path, insecure: bool) -> Result<Option<String>, Failure> {
 pub(crate) fn worker(args: WorkerArgs, console: &Console) -> Result<(), Failure> {
     let (token, authority) = remote::credentials(&args.remote)?;
     let slots = args.slots.unwrap_or_else(cores);
+    check_ranks_host(&args.host, args.gang_slots.unwrap_or(slots), args.insecure, console)?;
     let scratch = args.scratch.clone().unwrap_or_else(std::env::temp_dir);
     std::fs::create_dir_all(&scratch)
         .with_context(|| format!("the scratch directory `{}` cannot be made", scratch.display()))?;
@@ -173,6 +180,25 @@ fn is_loopback(coordinator: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+/// Ranks speak in the clear: beyond loopback only when the operator says so.
+fn check_ranks_host(host: &str, gang_slots: u32, insecure: bool, console: &Console) -> Result<(), Failure> {
+    let plain = host.trim_start_matches('[').trim_end_matches(']');
+    let loopback = plain == "localhost" || plain.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    if loopback || gang_slots == 0 {
+        return Ok(());
+    }
+    if insecure {
+        console.note(&format!(
+            "warning: --insecure: ranks on `{host}` exchange gradients and weights unencrypted; strangers cannot join them"
+        ));
+        return Ok(());
+    }
+    Err(Failure::usage(anyhow!(
+        "ranks on `{host}` would exchange gradients and weights unencrypted over the network: expected `--insecure` to \
+         accept that on a network of your own, `--gang-slots 0` for a worker without ranks, or a loopback `--host`"
+    )))
+}
+
 /// Runs one rank; its orders come over standard input.
 pub(crate) fn rank() -> Result<(), Failure> {
     match orchestrator_worker::run_rank(
@@ -192,7 +218,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 /// Waits for SIGTERM or SIGINT.
-async fn told_to_stop() {
+pub(crate) async fn told_to_stop() {
     let terminated = async {
         match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
             Ok(mut signal) => {

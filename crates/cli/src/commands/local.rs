@@ -13,7 +13,7 @@ use crate::job_file;
 
 /// Checks a job file and its inputs.
 pub(crate) fn validate(path: &Path, console: &Console) -> Result<(), Failure> {
-    let resolved = job_file::freeze(job_file::load(path)?)?;
+    let resolved = job_file::freeze(job_file::load(path)?, console)?;
     let bytes: u64 = resolved.inputs.iter().map(|input| input.bytes).sum();
     let value = json!({
         "valid": true, "name": resolved.job.name, "stages": resolved.job.pipeline.len(),
@@ -32,7 +32,7 @@ pub(crate) fn validate(path: &Path, console: &Console) -> Result<(), Failure> {
 
 /// Prints the plan of a job.
 pub(crate) fn plan(path: &Path, console: &Console) -> Result<(), Failure> {
-    let job = job_file::load(path)?;
+    let job = job_file::load(path)?.job;
     let plan = Plan::new(&job);
     console.result(&plan, || plan.render())
 }

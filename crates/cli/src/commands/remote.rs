@@ -113,7 +113,7 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
 
 /// Gives a job to the coordinator.
 pub(crate) fn submit(args: &SubmitArgs, console: &Console) -> Result<(), Failure> {
-    let resolved = job_file::freeze(job_file::load(&args.job)?)?;
+    let resolved = job_file::freeze(job_file::load(&args.job)?, console)?;
     let output = resolved.job.output.clone();
     let priority = args.priority.unwrap_or(resolved.job.priority);
     let request = SubmitRequest {

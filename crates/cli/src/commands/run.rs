@@ -3,9 +3,10 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
-use orchestrator_coordinator::{Coordinator, CoordinatorOptions};
+use orchestrator_coordinator::{Coordinator, CoordinatorError, CoordinatorOptions};
 use orchestrator_core::WorkerId;
 use orchestrator_job::Resolved;
 use orchestrator_job::spec::Device;
@@ -25,14 +26,16 @@ use crate::reporter::AnalyticsReporter;
 /// A worker of this process that stops answering is stuck in a call of ours; nothing else takes it away.
 const LEASE_MS: u64 = 15_000;
 const HEARTBEAT_MS: u64 = 500;
+/// How long a coordinator that no longer answers may take to say why.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Runs a job to its end.
 pub(crate) fn run(args: &RunArgs, console: &Console) -> Result<(), Failure> {
-    let mut job = job_file::load(&args.job)?;
+    let mut loaded = job_file::load(&args.job)?;
     if let Some(output) = &args.output_dir {
-        job.output = absolute(output)?;
+        loaded.job.output = absolute(output)?;
     }
-    let resolved = job_file::freeze(job)?;
+    let resolved = job_file::freeze(loaded, console)?;
     let gpus = daemons::usable_gpus(args.gpus, console);
     check_devices(gpus, &resolved)?;
     let state = state_directory(args, &resolved)?;
@@ -46,13 +49,13 @@ pub(crate) fn run(args: &RunArgs, console: &Console) -> Result<(), Failure> {
     let detail = runtime.block_on(async {
         tokio::select! {
             detail = embedded(&resolved, &state, (workers, gpus), args, console) => detail,
-            _ = tokio::signal::ctrl_c() => {
+            () = daemons::told_to_stop() => {
                 Err(Failure::Failed(anyhow::anyhow!("interrupted: run the same command again to go on from here")))
             }
         }
     });
     // Blocking tasks that were told to stop end at their next record; nothing is lost by not waiting for them.
-    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    runtime.shutdown_timeout(Duration::from_secs(2));
     summary::finish(&detail?, &output, console)
 }
 
@@ -111,11 +114,44 @@ async fn embedded(
         token: Some(token.clone()),
         ..CoordinatorOptions::new(state.join("journal.sqlite"))
     };
-    let coordinator = Coordinator::start(options, Arc::new(JobPlanner::for_outputs(AllowedRoots::any())))
+    let mut coordinator = Coordinator::start(options, Arc::new(JobPlanner::for_outputs(AllowedRoots::any())))
         .await
         .with_context(|| format!("the embedded coordinator cannot start in `{}`", state.display()))?;
     let address = format!("http://{}", coordinator.address());
-    let mut client = remote::connect(&address, Some(&token), None).await?;
+    let ended = tokio::select! {
+        ended = work(resolved, state, (workers, gpus), args, (&address, &token), console) => ended,
+        cause = coordinator.stopped() => return Err(stopped(cause)),
+    };
+    match ended {
+        Ok(detail) => {
+            coordinator.shutdown().await.context("the coordinator did not stop well")?;
+            Ok(detail)
+        }
+        // Where the coordinator ended by itself, its own words say more than those of who asked it.
+        Err(failure @ Failure::Failed(_)) => {
+            match tokio::time::timeout(LAST_WORDS, coordinator.stopped()).await {
+                Ok(cause) => Err(stopped(cause)),
+                Err(_) => Err(failure),
+            }
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+fn stopped(cause: CoordinatorError) -> Failure {
+    Failure::Failed(anyhow::Error::from(cause).context("the run stopped; nothing that was committed is lost"))
+}
+
+/// Hands the job in, works on it, and follows it to its end.
+async fn work(
+    resolved: &Resolved,
+    state: &Path,
+    (workers, gpus): (u32, u32),
+    args: &RunArgs,
+    (address, token): (&str, &str),
+    console: &Console,
+) -> Result<JobDetail, Failure> {
+    let mut client = remote::connect(address, Some(token), None).await?;
     let request = SubmitRequest {
         resolved_job: resolved.to_json().map_err(anyhow::Error::from)?,
         priority: resolved.job.priority,
@@ -139,8 +175,8 @@ async fn embedded(
     let handles = (0..workers)
         .map(|number| {
             Worker::start(WorkerOptions {
-                coordinator: address.clone(),
-                token: Some(token.clone()),
+                coordinator: address.to_owned(),
+                token: Some(token.to_owned()),
                 authority: None,
                 name: WorkerId(format!("embedded-{number}")),
                 host: "127.0.0.1".to_owned(),
@@ -159,7 +195,5 @@ async fn embedded(
     for handle in handles {
         handle.stop().await;
     }
-    drop(client);
-    coordinator.shutdown().await.context("the coordinator did not stop well")?;
     Ok(detail)
 }

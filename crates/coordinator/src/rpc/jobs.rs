@@ -13,7 +13,7 @@ use orchestrator_proto::v1::{
     ListWorkersReply, ListWorkersRequest, LogLine, LogsRequest, RetryReply, RetryRequest, SubmitReply,
     SubmitRequest, WatchRequest,
 };
-use orchestrator_scheduler::{self as scheduler, Answer, Event, JobRequest, JobStatus, Refusal};
+use orchestrator_scheduler::{self as scheduler, Amendment, Answer, Event, JobRequest, JobStatus, Refusal};
 use orchestrator_storage::Store;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -70,12 +70,19 @@ impl Jobs for JobsService {
         let earlier = self.desk.look(look).await?;
         // The owner object went with the output: what we know of an ended job there is no longer so.
         let afresh = free && earlier.as_ref().is_some_and(|(_, _, job)| *job != JobStatus::Running);
-        let mut definition = resolved_job;
+        let definition = resolved_job;
         let mut differences = Vec::new();
-        if let Some((_, before, _)) = &earlier {
+        if let Some((job, before, _)) = &earlier {
             differences = self.planner.differences(before, &definition).map_err(|error| invalid(&error))?;
             if differences.is_empty() && !afresh {
-                definition.clone_from(before);
+                // The same job, with what its file says now of how it runs.
+                let amendment = Amendment {
+                    job: job.clone(),
+                    definition: definition.clone(),
+                    priority,
+                    max_attempts: planned.max_attempts,
+                };
+                self.desk.ask(Event::Amend(Box::new(amendment))).await?;
             }
         }
         let event = Event::Submit(Box::new(JobRequest {

@@ -25,6 +25,14 @@ use crate::spec::Job;
 const MOST_BYTES: usize = 1 << 20;
 /// More mistakes than these help no one at once.
 const MOST_PROBLEMS: usize = 20;
+/// Lists and mappings within each other.
+const MOST_DEPTH: usize = 32;
+/// Values in all.
+const MOST_VALUES: usize = 50_000;
+/// Uses of `*name`.
+const MOST_ALIASES: usize = 200;
+/// Values that all uses of `*name` stand for.
+const MOST_REPEATED: usize = 10_000;
 /// Keys without which there is no job.
 const REQUIRED: [&str; 3] = ["name", "output", "pipeline"];
 
@@ -49,15 +57,30 @@ pub fn parse(text: &str, file: &str) -> Result<JobFile, JobFileError> {
     let tree = read_tree(text, file)?;
     let mut findings =
         Findings { source: Source { file: file.to_owned(), text: text.to_owned(), tree }, found: vec![] };
+    findings.note_repeated_keys();
     match findings.read_job() {
         Some(job) if findings.found.is_empty() => Ok(JobFile { job, source: findings.source }),
         _ => Err(findings.into_error()),
     }
 }
 
+/// Reads a job file's bytes as text, or says where they are none.
+pub fn decode(bytes: Vec<u8>, file: &str) -> Result<String, JobFileError> {
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let byte = error.as_bytes().get(valid.len()).copied().unwrap_or_default();
+        let text = String::from_utf8_lossy(valid);
+        let line = text.bytes().filter(|&byte| byte == b'\n').count() as u64 + 1;
+        let column = text.rsplit('\n').next().unwrap_or_default().chars().count() as u64 + 1;
+        let message = format!("the byte 0x{byte:02x} is no UTF-8: expected text in UTF-8");
+        let problem = Problem::new(&text, Position { line, column }, String::new(), message, None);
+        JobFileError { file: file.to_owned(), problems: vec![problem] }
+    })
+}
+
 impl JobFile {
     /// Starts a list of what is wrong with this file's job beyond what parsing sees.
-    pub(crate) fn findings(&self) -> Findings {
+    pub fn findings(&self) -> Findings {
         Findings { source: self.source.clone(), found: Vec::new() }
     }
 }
@@ -73,9 +96,13 @@ fn read_tree(text: &str, file: &str) -> Result<Node, JobFileError> {
     }
     let options = serde_saphyr::options! {
         strict_booleans: true,
+        // Passed on to the tree, which names them with their path.
+        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::PassThrough,
         merge_keys: serde_saphyr::MergeKeyPolicy::Error,
-        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 10_000 },
-        budget: serde_saphyr::budget! { max_depth: 32, max_nodes: 50_000, max_aliases: 200, max_documents: 2 },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MOST_REPEATED },
+        budget: serde_saphyr::budget! {
+            max_depth: MOST_DEPTH, max_nodes: MOST_VALUES, max_aliases: MOST_ALIASES, max_documents: 2
+        },
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let at = error.location().map_or(Position { line: 1, column: 1 }, Position::from);
@@ -85,13 +112,22 @@ fn read_tree(text: &str, file: &str) -> Result<Node, JobFileError> {
 
 /// What broke the text, in our words where the parser speaks to programmers.
 fn syntax_message(error: &serde_saphyr::Error) -> String {
+    use serde_saphyr::Error as E;
+    let repeated =
+        format!("`*NAME` stands for too much: expected at most {MOST_REPEATED} values in all uses of it");
     match error {
-        serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => {
-            return format!("the key `{key}` stands here twice");
+        E::AliasError { error, .. } | E::WithSnippet { error, .. } => return syntax_message(error),
+        E::MultipleDocuments { .. } => return "a second document starts here: expected one".to_owned(),
+        E::AliasReplayLimitExceeded { .. }
+        | E::AliasExpansionLimitExceeded { .. }
+        | E::AliasReplayStackDepthExceeded { .. }
+        | E::AliasReplayCounterOverflow { .. } => return repeated,
+        E::MergeKeyNotAllowed { .. } => {
+            return "`<<` is not taken here: write the keys out, or repeat a whole value with `*NAME`"
+                .to_owned();
         }
-        serde_saphyr::Error::MultipleDocuments { .. } => {
-            return "a second document starts here: expected one".to_owned();
-        }
+        E::NonFiniteFloat { value, .. } => return format!("expected a finite number, found `{value}`"),
+        E::Budget { breach, .. } => return too_much(breach),
         _ => {}
     }
     // The place stands before the message already.
@@ -101,8 +137,26 @@ fn syntax_message(error: &serde_saphyr::Error) -> String {
     first.trim_start_matches("error: ").trim().to_owned()
 }
 
-/// What is wrong with one file, as it is found.
-pub(crate) struct Findings {
+/// Which bound on the size of a job file was passed.
+fn too_much(breach: &serde_saphyr::budget::BudgetBreach) -> String {
+    use serde_saphyr::budget::BudgetBreach as Breach;
+    match breach {
+        Breach::Depth { .. } => {
+            format!("lists and keys are nested too deep: expected at most {MOST_DEPTH} within each other")
+        }
+        Breach::Nodes { .. } | Breach::Events { .. } => {
+            format!("the file has too many values: expected at most {MOST_VALUES}")
+        }
+        Breach::Aliases { .. } | Breach::Anchors { .. } | Breach::AliasAnchorRatio { .. } => {
+            format!("`&NAME` and `*NAME` are used too often: expected at most {MOST_ALIASES} uses")
+        }
+        Breach::Documents { .. } => "a second document starts here: expected one".to_owned(),
+        _ => "the file is larger than any job: expected fewer or shorter values".to_owned(),
+    }
+}
+
+/// What is wrong with one file, as it is found: each with its place and key path.
+pub struct Findings {
     source: Source,
     found: Vec<(Vec<Segment>, Problem)>,
 }
@@ -114,8 +168,24 @@ impl Findings {
         self.note_at(at, path, message, help);
     }
 
-    /// Notes what is wrong with the key `key` of the stage at `index`.
-    pub(crate) fn note_stage(&mut self, index: usize, name: &str, key: &str, message: String) {
+    /// Notes every key that stands twice in one mapping, and takes the later ones out.
+    fn note_repeated_keys(&mut self) {
+        let mut repeated = Vec::new();
+        self.source.tree.take_repeated(&mut Vec::new(), &mut repeated);
+        for (path, at, first) in repeated {
+            let Some(Segment::Key(key)) = path.last() else { continue };
+            let message = format!("the key `{key}` stands here twice: the first is in line {}", first.line);
+            self.note_at(at, path, message, None);
+        }
+    }
+
+    /// Notes what is wrong with a key of the job itself.
+    pub fn note_key(&mut self, key: &str, message: String) {
+        self.note(vec![Segment::Key(key.to_owned())], message, None);
+    }
+
+    /// Notes what is wrong with the key `key` (`paths[1]`, `train.positive[0]`) of the stage `name` at `index`.
+    pub fn note_stage(&mut self, index: usize, name: &str, key: &str, message: String) {
         let mut path =
             vec![Segment::Key("pipeline".into()), Segment::Index(index), Segment::Key(name.into())];
         path.extend(parse_path(key));
@@ -130,11 +200,13 @@ impl Findings {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether nothing was found.
+    pub fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
-    pub(crate) fn into_error(self) -> JobFileError {
+    /// All that was found, in the order of the file.
+    pub fn into_error(self) -> JobFileError {
         let mut problems: Vec<Problem> = self.found.into_iter().map(|(_, problem)| problem).collect();
         problems.sort_by_key(|problem| problem.at);
         JobFileError { file: self.source.file, problems }

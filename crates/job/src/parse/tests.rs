@@ -52,6 +52,19 @@ bad_jobs! {
     no_mapping_at_all: error("- read\n- clean\n");
     broken_yaml: error("name: x\noutput: [out\npipeline: []\n");
     a_key_twice: error("name: x\nname: y\noutput: out\npipeline: []\n");
+    a_key_twice_in_a_stage: with_pipeline("  - read: {paths: [a.md]}\n  - dedup:\n      method: exact\n      method: minhash\n");
+    nested_too_deep: error(&format!("name: {}{}\n", "[".repeat(40), "]".repeat(40)));
+    a_merge_key: with_pipeline("  - read: &r {paths: [a.md]}\n  - clean: {<<: *r}\n");
+    no_finite_number: with_pipeline("  - read: {paths: [a.md]}\n  - language: {threshold: .inf}\n");
+    options_that_are_not_there: with_pipeline(
+        "  - read: {paths: [a.md]}\n  - tokenize: {tokenizer: t.json, keep: true}\n  - train:\n      model: {layers: 1, heads: 1, width: 8, context: 8}\n      steps: 5\n      device: cuda\n      precision: bf16\n"
+    );
+    not_deterministic: with_pipeline(
+        "  - read: {paths: [a.md]}\n  - tokenize: {tokenizer: t.json}\n  - train:\n      model: {layers: 1, heads: 1, width: 8, context: 8}\n      steps: 5\n      deterministic: false\n"
+    );
+    more_steps_than_can_be: with_pipeline(
+        "  - read: {paths: [a.md]}\n  - tokenize: {tokenizer: t.json}\n  - train:\n      model: {layers: 1, heads: 1, width: 8, context: 8}\n      steps: 99999999999\n"
+    );
     two_documents: error("name: x\n---\nname: y\n");
     all_required_keys_missing: error("seed: 1\n");
     a_misspelt_top_key: error("name: x\noutptu: out\npipeline: []\n");
@@ -95,6 +108,15 @@ bad_jobs! {
     an_alias_bomb: error(
         "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\nname: [*d,*d]\n"
     );
+}
+
+#[test]
+fn bytes_that_are_no_text_are_named_with_their_place() {
+    assert_eq!(decode("é\n".into(), "job.yaml").expect("text"), "é\n");
+    let error = decode(b"name: x\nout: \xc3\xa9\xff\n".to_vec(), "job.yaml").expect_err("no text");
+    let problem = &error.problems[0];
+    assert_eq!((problem.at.line, problem.at.column), (2, 7));
+    assert!(problem.message.contains("0xff"), "{error}");
 }
 
 #[test]

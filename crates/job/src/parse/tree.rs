@@ -1,5 +1,6 @@
 //! The job file as a tree whose every node knows where it stands.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -131,6 +132,46 @@ impl Node {
             }
         }
         at
+    }
+
+    /// Takes every later entry of a key that stands twice in one mapping out: its path, its place, and the first one's.
+    pub(super) fn take_repeated(
+        &mut self,
+        path: &mut Vec<Segment>,
+        repeated: &mut Vec<(Vec<Segment>, Position, Position)>,
+    ) {
+        match &mut self.value {
+            Value::Map(entries) => {
+                let mut first: BTreeMap<String, Position> = BTreeMap::new();
+                entries.retain(|entry| {
+                    let Some(before) = first.get(&entry.key) else {
+                        first.insert(entry.key.clone(), entry.key_at);
+                        return true;
+                    };
+                    let path = path.iter().cloned().chain([Segment::Key(entry.key.clone())]).collect();
+                    repeated.push((path, entry.key_at, *before));
+                    false
+                });
+                for entry in entries {
+                    path.push(Segment::Key(entry.key.clone()));
+                    entry.node.take_repeated(path, repeated);
+                    path.pop();
+                }
+            }
+            Value::List(items) => {
+                for (index, node) in items {
+                    path.push(Segment::Index(*index));
+                    node.take_repeated(path, repeated);
+                    path.pop();
+                }
+            }
+            Value::Null
+            | Value::Bool(_)
+            | Value::Unsigned(_)
+            | Value::Signed(_)
+            | Value::Float(_)
+            | Value::Text(_) => {}
+        }
     }
 
     /// Takes the node at `path` out; a list item left without a key goes with it. Says whether anything went.

@@ -1,6 +1,7 @@
 //! Paths and URLs as people write them, made absolute.
 
 use super::Surroundings;
+use crate::inputs;
 
 /// A path or URL that stands for no place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +21,12 @@ pub enum LocationError {
     /// The URL names a store that is not known.
     #[error("`{scheme}://` is no known store: expected a path, `file`, `s3`, `gs`, `az`, `http` or `https`")]
     UnknownScheme {
+        /// The scheme.
+        scheme: String,
+    },
+    /// Outputs cannot be written over HTTP.
+    #[error("`{scheme}://` can be read and not written: expected a path, `file`, `s3`, `gs` or `az`")]
+    ReadOnly {
         /// The scheme.
         scheme: String,
     },
@@ -55,6 +62,29 @@ impl Surroundings {
         }
         let absolute = if text.starts_with('/') { text } else { format!("{}/{text}", self.directory) };
         Ok(normalize(&absolute))
+    }
+
+    /// Like [`Self::locate`] for a glob: the directory of the job file stands for itself, whatever its name holds.
+    pub fn locate_glob(&self, glob: &str) -> Result<String, LocationError> {
+        if glob.starts_with('@') {
+            return self.locate(glob);
+        }
+        let mut escaped = Self { directory: inputs::escape(&self.directory), ..self.clone() };
+        if let Some(home) = escaped.variables.get_mut("HOME") {
+            *home = inputs::escape(home);
+        }
+        escaped.locate(glob)
+    }
+
+    /// The glob of an exclusion. A relative one stays so: it is matched against the end of paths. One that leaves its
+    /// directory (`../x`) can only mean the job file's.
+    pub fn locate_exclusion(&self, glob: &str) -> Result<String, LocationError> {
+        let text = self.expand_home(self.expand_variables(glob)?)?;
+        if text.starts_with('/') || text.contains("://") || text.split('/').any(|segment| segment == "..") {
+            return self.locate_glob(glob);
+        }
+        let segments: Vec<&str> = text.split('/').filter(|segment| !matches!(*segment, "" | ".")).collect();
+        Ok(segments.join("/"))
     }
 
     fn expand_variables(&self, text: &str) -> Result<String, LocationError> {

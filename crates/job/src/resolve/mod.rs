@@ -12,7 +12,7 @@ pub use difference::difference;
 pub use fingerprint::{fingerprints, stage_version};
 pub use location::LocationError;
 
-use crate::parse::{JobFile, JobFileError, Segment};
+use crate::parse::{JobFile, JobFileError};
 use crate::spec::{Job, Stage};
 use crate::task::InputFile;
 
@@ -66,14 +66,20 @@ impl JobFile {
     pub fn resolve(&self, surroundings: &Surroundings) -> Result<Job, JobFileError> {
         let mut job = self.job.clone();
         let mut findings = self.findings();
-        match surroundings.locate(&job.output) {
+        match surroundings.locate(&job.output).and_then(writable) {
             Ok(output) => job.output = output,
-            Err(error) => findings.note(vec![Segment::Key("output".into())], error.to_string(), None),
+            Err(error) => findings.note_key("output", error.to_string()),
         }
         for (index, stage) in job.pipeline.iter_mut().enumerate() {
             let name = stage.name();
             for (key, path) in locations(stage) {
-                match surroundings.locate(path) {
+                let located = match key.as_str() {
+                    excluded if excluded.starts_with("exclude[") => surroundings.locate_exclusion(path),
+                    // What stands in a list is a glob; the others name one file.
+                    listed if listed.ends_with(']') => surroundings.locate_glob(path),
+                    _ => surroundings.locate(path),
+                };
+                match located {
                     Ok(absolute) => *path = absolute,
                     Err(error) => findings.note_stage(index, name, &key, error.to_string()),
                 }
@@ -81,6 +87,14 @@ impl JobFile {
             resolve_defaults(stage);
         }
         if findings.is_empty() { Ok(job) } else { Err(findings.into_error()) }
+    }
+}
+
+/// Whether an output's store can be written.
+fn writable(output: String) -> Result<String, LocationError> {
+    match output.split_once("://") {
+        Some((scheme @ ("http" | "https"), _)) => Err(LocationError::ReadOnly { scheme: scheme.to_owned() }),
+        _ => Ok(output),
     }
 }
 
@@ -95,6 +109,7 @@ fn resolve_defaults(stage: &mut Stage) {
             }
         }
         Stage::Train(train) => train.resolve(),
+        Stage::Language(language) => language.threshold = Some(language.threshold()),
         _ => {}
     }
 }

@@ -73,6 +73,47 @@ fn locations_become_absolute() {
 }
 
 #[test]
+fn a_directory_with_the_name_of_a_glob_stands_for_itself() {
+    let odd = Surroundings { directory: "/w/dir [v2]".into(), ..surroundings() };
+    assert_eq!(odd.locate_glob("a*.jsonl").as_deref(), Ok("/w/dir [[]v2[]]/a*.jsonl"));
+    assert_eq!(odd.locate_glob("/x/*.md").as_deref(), Ok("/x/*.md"));
+    assert_eq!(odd.locate("model.bin").as_deref(), Ok("/w/dir [v2]/model.bin"));
+    assert_eq!(odd.locate_glob("@list").as_deref(), Ok("@/w/dir [v2]/list"));
+}
+
+#[test]
+fn a_relative_exclusion_stays_relative() {
+    let surroundings = surroundings();
+    for (glob, resolved) in [
+        ("**/x*", "**/x*"),
+        ("./bad/*.md", "bad/*.md"),
+        ("/data/x*", "/data/x*"),
+        ("${DATA}/x*", "/data/x*"),
+        ("../x*", "/home/u/x*"),
+        ("s3://bucket/x*", "s3://bucket/x*"),
+    ] {
+        assert_eq!(surroundings.locate_exclusion(glob).as_deref(), Ok(resolved), "{glob}");
+    }
+}
+
+#[test]
+fn outputs_are_not_written_over_http() {
+    let file = parse(&JOB.replace("./runs/tiny-gpt", "https://host/x"), "job.yaml").expect("a good job");
+    let error = file.resolve(&surroundings()).expect_err("read only");
+    assert_eq!((error.problems[0].at.line, error.problems[0].path.as_str()), (3, "output"));
+}
+
+#[test]
+fn the_threshold_in_force_is_written_out() {
+    for (options, threshold) in [("{}", 0.5), ("{model: lid.bin}", 0.65), ("{threshold: 0.3}", 0.3)] {
+        let text = JOB.replace("- clean: {}", &format!("- language: {options}"));
+        let job = parse(&text, "job.yaml").expect("a good job").resolve(&surroundings()).expect("resolvable");
+        let Stage::Language(language) = &job.pipeline[1] else { panic!("a language stage") };
+        assert_eq!(language.threshold, Some(threshold), "{options}");
+    }
+}
+
+#[test]
 fn credentials_never_get_into_a_resolved_job() {
     for url in [
         "https://user:secret@host/x",

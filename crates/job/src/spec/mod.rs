@@ -147,7 +147,8 @@ impl Stage {
             Self::Dedup(config) => config.keep,
             Self::Pii(config) => config.keep,
             Self::Mix(config) => config.keep,
-            Self::Language(_) | Self::Tokenize(_) | Self::Train(_) | Self::Export(_) => false,
+            Self::Language(config) => config.write,
+            Self::Tokenize(_) | Self::Train(_) | Self::Export(_) => false,
         }
     }
 

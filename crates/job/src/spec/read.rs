@@ -15,7 +15,9 @@ pub struct ReadConfig {
     /// for a list of them, one a line, gzipped or plain. Relative to the job file; `~` and `${NAME:-default}` expand.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<String>,
-    /// Globs of files to leave out, matched like `paths`.
+    /// Globs of files to leave out. A relative glob is matched against the end of a file's path: `x*` leaves out every
+    /// file with such a name, `bad/*.jsonl` those in any directory `bad`. An absolute one is matched against the whole.
+    /// One that matches nothing is said.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<String>,
     /// The format of all files; without it each file's extension tells.

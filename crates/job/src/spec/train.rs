@@ -52,13 +52,14 @@ pub struct TrainConfig {
     /// When the state of training is written, and what of it is kept.
     #[serde(default)]
     pub checkpoint: CheckpointConfig,
-    /// The numbers that the model computes in.
+    /// The numbers that the model computes in. Only `f32` is there yet.
     #[serde(default)]
     pub precision: Precision,
     /// What computes.
     #[serde(default)]
     pub device: Device,
-    /// Whether equal jobs give equal bits on the same machine type. On the CPU they always do.
+    /// Equal jobs give equal bits on the same machine type. There is no other way yet: `false` is refused. On GPUs the sum
+    /// over micro-batches has a fixed order; the order of sums inside the engine's kernels is the engine's own.
     #[serde(default = "default_deterministic")]
     pub deterministic: bool,
     /// What happens when the loss is not a number or leaps up.
@@ -251,7 +252,7 @@ pub enum Precision {
     /// 32-bit floats throughout.
     #[default]
     F32,
-    /// 16-bit brain floats in the model, 32-bit floats in weights, sums and optimizer. Needs `device: cuda`.
+    /// 16-bit brain floats in the model, 32-bit floats in weights, sums and optimizer. Refused until it is there.
     Bf16,
 }
 
@@ -278,7 +279,7 @@ pub struct DivergenceConfig {
     pub spike: DivergencePolicy,
     /// A loss greater than so many times the running mean is a spike; 0 turns this off.
     pub spike_factor: f64,
-    /// After so many skipped steps or rollbacks the job fails with the step's batch named.
+    /// More bad steps than so many among the last 1,000 fail the job, with the step's batch named, whatever the policy.
     pub max_events: u32,
 }
 
@@ -299,7 +300,8 @@ impl Default for DivergenceConfig {
 pub enum DivergencePolicy {
     /// Leaves the weights as they were and goes on with the next batch.
     Skip,
-    /// Goes back to the last checkpoint and leaves the batches since then out.
+    /// Goes back to the last checkpoint and takes the steps since then again; when the bad one comes, its update is left
+    /// out.
     Rollback,
     /// Fails the job.
     Fail,

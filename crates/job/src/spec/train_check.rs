@@ -2,7 +2,7 @@
 
 use orchestrator_text::ConfigError;
 
-use super::train::{Device, ModelConfig, Precision, ScheduleShape, TrainConfig};
+use super::train::{ModelConfig, Precision, ScheduleShape, TrainConfig};
 
 /// A fraction that lies strictly below 1.
 fn below_one(key: &str, value: f64) -> Result<(), ConfigError> {
@@ -26,6 +26,7 @@ const MOST_WIDTH: u32 = 1 << 17;
 const MOST_CONTEXT: u32 = 1 << 20;
 const MOST_BATCH: u32 = 1 << 24;
 const MOST_RANKS: u32 = 1 << 14;
+const MOST_STEPS: u64 = 1 << 32;
 
 impl ModelConfig {
     fn validate(&self) -> Result<(), ConfigError> {
@@ -63,6 +64,11 @@ impl TrainConfig {
             (Some(steps), None) => at_least_one("steps", steps)?,
             (None, Some(tokens)) => at_least_one("tokens", tokens)?,
         }
+        if self.total_steps() > MOST_STEPS {
+            let key = if self.steps.is_some() { "steps" } else { "tokens" };
+            let message = format!("expected at most {MOST_STEPS} steps, found {}", self.total_steps());
+            return Err(ConfigError::new(key, message));
+        }
         self.validate_batch()?;
         self.validate_optimizer()?;
         at_least_one("validation.every", self.validation.every)?;
@@ -73,11 +79,13 @@ impl TrainConfig {
         }
         at_least_one("checkpoint.every", self.checkpoint.every)?;
         at_least_one("checkpoint.keep_last", u64::from(self.checkpoint.keep_last))?;
-        if self.precision == Precision::Bf16 && self.device != Device::Cuda {
-            return Err(ConfigError::new(
-                "precision",
-                "`bf16` needs `device: cuda`; the CPU computes in `f32`",
-            ));
+        if self.precision == Precision::Bf16 {
+            return Err(ConfigError::new("precision", "`bf16` is not there yet: expected `f32`"));
+        }
+        if !self.deterministic {
+            let message =
+                "there is no way to train that is not deterministic: expected `true`, or leave the key out";
+            return Err(ConfigError::new("deterministic", message));
         }
         let factor = self.divergence.spike_factor;
         if factor != 0.0 && !(factor > 1.0 && factor.is_finite()) {

@@ -1,8 +1,7 @@
 //! Where checkpoints lie: staged under a generation's path, committed under `checkpoints/step-NNNNNNNN`.
 
-use std::io::Write;
-
-use orchestrator_storage::{RelativePath, Store};
+use orchestrator_core::ErrorCode;
+use orchestrator_storage::{Error as StorageError, RelativePath, Store};
 use orchestrator_train::checkpoint::{MANIFEST_FILE, directory};
 use orchestrator_train::options::CheckpointOptions;
 use orchestrator_train::{CheckpointSink, CheckpointSource, TrainError};
@@ -12,8 +11,12 @@ use crate::error::TaskError;
 /// A file of a checkpoint that is read back whole.
 const FILE_LIMIT: u64 = 1 << 40;
 
-fn observed(error: &dyn std::fmt::Display) -> TrainError {
-    TrainError::Observer(error.to_string())
+#[expect(clippy::needless_pass_by_value, reason = "fits `map_err`")]
+fn observed(error: StorageError) -> TrainError {
+    match error.code() {
+        ErrorCode::Exhausted => TrainError::NoRoom(error.to_string()),
+        _ => TrainError::Observer(error.to_string()),
+    }
 }
 
 /// Takes a rank's files of a checkpoint that is not committed yet.
@@ -27,15 +30,21 @@ impl StagedCheckpoint {
     pub fn new(store: Store, path: String) -> Self {
         Self { store, path }
     }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
+        self.store.put_atomic(&RelativePath::new(format!("{}/{name}", self.path))?, bytes).map(drop)
+    }
 }
 
 impl CheckpointSink for StagedCheckpoint {
     fn put(&mut self, name: &str, bytes: &[u8]) -> Result<(), TrainError> {
-        let path = RelativePath::new(format!("{}/{name}", self.path)).map_err(|error| observed(&error))?;
-        let mut writer = self.store.create_writer(&path).map_err(|error| observed(&error))?;
-        writer.write_all(bytes).map_err(|error| observed(&error))?;
-        writer.finish().map_err(|error| observed(&error))?;
-        Ok(())
+        self.write(name, bytes).map_err(|error| {
+            if error.code() == ErrorCode::Exhausted {
+                // What is staged of a step goes when it cannot be had whole: the next try would find still less room.
+                let _ = RelativePath::new(&*self.path).and_then(|path| self.store.delete_prefix(&path));
+            }
+            observed(error)
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! One file per event: what it is allowed to do, and what follows from it.
 
+pub(crate) mod amend;
 pub(crate) mod cancel;
 pub(crate) mod checkpoint_published;
 pub(crate) mod commit;

@@ -11,6 +11,7 @@ pub(crate) mod table;
 pub use document::{DocumentReader, DocumentWriter, Projection};
 pub use dropped::{DroppedReader, DroppedWriter};
 pub use notes::{NotesReader, NotesWriter};
+pub use table::parquet_error;
 
 #[cfg(test)]
 mod tests;

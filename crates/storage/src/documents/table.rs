@@ -14,6 +14,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
@@ -51,7 +52,7 @@ pub(crate) struct TableWriter<W: Write + Send, C: Columns> {
 impl<W: Write + Send, C: Columns> TableWriter<W, C> {
     pub(crate) fn new(sink: W) -> Result<Self, Error> {
         let schema = Arc::new(C::schema());
-        let level = ZstdLevel::try_new(3).map_err(|error| failed(&error))?;
+        let level = ZstdLevel::try_new(3).map_err(failed)?;
         let mut properties = WriterProperties::builder()
             .set_created_by("orchestrator".to_owned()) // the default names the library's version: bytes would change with it
             .set_compression(Compression::ZSTD(level))
@@ -63,8 +64,7 @@ impl<W: Write + Send, C: Columns> TableWriter<W, C> {
         }
         let options =
             ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(sink, Arc::clone(&schema), options)
-            .map_err(|error| failed(&error))?;
+        let writer = ArrowWriter::try_new_with_options(sink, Arc::clone(&schema), options).map_err(failed)?;
         Ok(Self { writer, schema, columns: C::default(), rows: 0, bytes: 0, total: 0 })
     }
 
@@ -90,7 +90,7 @@ impl<W: Write + Send, C: Columns> TableWriter<W, C> {
         }
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), self.columns.take())
             .map_err(|error| Error::Corrupt { path: "a row group".to_owned(), detail: error.to_string() })?;
-        self.writer.write(&batch).and_then(|()| self.writer.flush()).map_err(|error| failed(&error))?;
+        self.writer.write(&batch).and_then(|()| self.writer.flush()).map_err(failed)?;
         (self.rows, self.bytes) = (0, 0);
         Ok(())
     }
@@ -101,19 +101,24 @@ impl<W: Write + Send, C: Columns> TableWriter<W, C> {
 
     pub(crate) fn finish(mut self) -> Result<W, Error> {
         self.close_group()?;
-        self.writer.into_inner().map_err(|error| failed(&error))
+        self.writer.into_inner().map_err(failed)
     }
 }
 
-/// Keeps our own errors (a full disk) recognisable through the library's.
-fn failed(error: &parquet::errors::ParquetError) -> Error {
-    use parquet::errors::ParquetError;
-    if let ParquetError::External(inner) = error
-        && let Some(io) = inner.downcast_ref::<std::io::Error>()
-    {
-        return Error::io("a Parquet file", std::io::Error::new(io.kind(), io.to_string()));
-    }
-    Error::Corrupt { path: "a Parquet file".to_owned(), detail: error.to_string() }
+fn failed(error: ParquetError) -> Error {
+    parquet_error("a Parquet file", error)
+}
+
+/// An error of the Parquet library at `path`. Our own errors (a full disk) come home through it.
+pub fn parquet_error(path: &str, error: ParquetError) -> Error {
+    let error = match error {
+        ParquetError::External(inner) => match inner.downcast::<std::io::Error>() {
+            Ok(io) => return Error::io(path, *io),
+            Err(inner) => ParquetError::External(inner),
+        },
+        other => other,
+    };
+    Error::Corrupt { path: path.to_owned(), detail: error.to_string() }
 }
 
 /// Opens a table of ours for reading.

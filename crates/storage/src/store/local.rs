@@ -9,7 +9,7 @@ use std::time::UNIX_EPOCH;
 use tempfile::NamedTempFile;
 
 use super::path::TEMPORARY;
-use super::{Entry, RelativePath};
+use super::{Entry, Listing, PassedBy, RelativePath};
 use crate::Error;
 
 /// Directories nested deeper than this are refused: symbolic links could make a tree without end.
@@ -41,28 +41,34 @@ impl LocalStore {
         if path.as_str().is_empty() { self.root.clone() } else { self.root.join(path.as_str()) }
     }
 
-    pub(super) fn list(&self, prefix: &RelativePath) -> Result<Vec<Entry>, Error> {
-        let mut entries = Vec::new();
+    /// A path as errors name it: where it lies on this machine.
+    pub(super) fn name(&self, path: &RelativePath) -> String {
+        self.resolve(path).to_string_lossy().into_owned()
+    }
+
+    /// Lists the files below `prefix`, in the directories that `enter` lets in by their path.
+    pub(super) fn list(&self, prefix: &RelativePath, enter: &dyn Fn(&str) -> bool) -> Result<Listing, Error> {
+        let mut entries = Listing::default();
         let directory = self.resolve(prefix);
         match fs::metadata(&directory) {
-            Ok(metadata) if metadata.is_dir() => walk(&directory, prefix.as_str(), 0, &mut entries)?,
+            Ok(metadata) if metadata.is_dir() => walk(&directory, prefix.as_str(), 0, enter, &mut entries)?,
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Error::io(prefix.as_str(), error)),
+            Err(error) => return Err(Error::io(self.name(prefix), error)),
         }
         Ok(entries)
     }
 
     pub(super) fn stat(&self, path: &RelativePath) -> Result<Entry, Error> {
-        let metadata = fs::metadata(self.resolve(path)).map_err(|error| Error::io(path.as_str(), error))?;
+        let metadata = fs::metadata(self.resolve(path)).map_err(|error| Error::io(self.name(path), error))?;
         if !metadata.is_file() {
-            return Err(Error::NotFound { path: path.to_string() });
+            return Err(Error::NotFound { path: self.name(path) });
         }
         Ok(entry(path.clone(), &metadata))
     }
 
     pub(super) fn open_file(&self, path: &RelativePath) -> Result<File, Error> {
-        File::open(self.resolve(path)).map_err(|error| Error::io(path.as_str(), error))
+        File::open(self.resolve(path)).map_err(|error| Error::io(self.name(path), error))
     }
 
     pub(super) fn open_reader(
@@ -74,7 +80,7 @@ impl LocalStore {
         let Some(range) = range else {
             return Ok(Box::new(BufReader::with_capacity(128 << 10, file)));
         };
-        file.seek(SeekFrom::Start(range.start)).map_err(|error| Error::io(path.as_str(), error))?;
+        file.seek(SeekFrom::Start(range.start)).map_err(|error| Error::io(self.name(path), error))?;
         let length = range.end.saturating_sub(range.start);
         Ok(Box::new(BufReader::with_capacity(128 << 10, file.take(length))))
     }
@@ -84,12 +90,12 @@ impl LocalStore {
         let directory = parent(&self.resolve(path));
         create_directories(&directory)
             .and_then(|()| tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(&directory))
-            .map_err(|error| Error::io(path.as_str(), error))
+            .map_err(|error| Error::io(self.name(path), error))
     }
 
     /// Makes a written temporary file durable under its name.
     pub(super) fn persist(&self, file: NamedTempFile, path: &RelativePath) -> Result<(), Error> {
-        let failed = |error| Error::io(path.as_str(), error);
+        let failed = |error| Error::io(self.name(path), error);
         let target = self.resolve(path);
         readable_by_all(file.as_file()).map_err(failed)?;
         file.as_file().sync_all().map_err(failed)?;
@@ -98,7 +104,7 @@ impl LocalStore {
     }
 
     pub(super) fn put_if_absent(&self, path: &RelativePath, bytes: &[u8]) -> Result<(), Error> {
-        let failed = |error| Error::io(path.as_str(), error);
+        let failed = |error| Error::io(self.name(path), error);
         let mut file = self.temporary(path)?;
         file.write_all(bytes).map_err(failed)?;
         readable_by_all(file.as_file()).map_err(failed)?;
@@ -115,12 +121,12 @@ impl LocalStore {
         bytes: &[u8],
         stamp: &str,
     ) -> Result<(), Error> {
-        let failed = |error| Error::io(path.as_str(), error);
+        let failed = |error| Error::io(self.name(path), error);
         let lock = parent(&self.resolve(path)).join(format!("{TEMPORARY}lock-{}", path.file_name()));
         let lock = File::options().create(true).append(true).open(lock).map_err(failed)?;
         lock.lock().map_err(failed)?; // freed when the handle closes, also by a kill
         if self.stat(path)?.stamp != stamp {
-            return Err(Error::Conflict { path: path.to_string() });
+            return Err(Error::Conflict { path: self.name(path) });
         }
         let mut file = self.temporary(path)?;
         file.write_all(bytes).map_err(failed)?;
@@ -129,33 +135,38 @@ impl LocalStore {
 
     pub(super) fn rename(&self, from: &RelativePath, to: &RelativePath) -> Result<(), Error> {
         let (source, target) = (self.resolve(from), self.resolve(to));
-        create_directories(&parent(&target)).map_err(|error| Error::io(to.as_str(), error))?;
-        fs::rename(&source, &target).map_err(|error| Error::io(from.as_str(), error))?;
-        sync_directory(&parent(&target)).map_err(|error| Error::io(to.as_str(), error))?;
-        sync_directory(&parent(&source)).map_err(|error| Error::io(from.as_str(), error))
+        create_directories(&parent(&target)).map_err(|error| Error::io(self.name(to), error))?;
+        fs::rename(&source, &target).map_err(|error| Error::io(self.name(from), error))?;
+        sync_directory(&parent(&target)).map_err(|error| Error::io(self.name(to), error))?;
+        sync_directory(&parent(&source)).map_err(|error| Error::io(self.name(from), error))
     }
 
     pub(super) fn delete(&self, path: &RelativePath) -> Result<(), Error> {
-        fs::remove_file(self.resolve(path)).map_err(|error| Error::io(path.as_str(), error))
+        fs::remove_file(self.resolve(path)).map_err(|error| Error::io(self.name(path), error))
     }
 
     pub(super) fn delete_directory(&self, prefix: &RelativePath) -> Result<(), Error> {
         match fs::remove_dir_all(self.resolve(prefix)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(prefix.as_str(), error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(self.name(prefix), error)),
             _ => Ok(()),
         }
     }
 }
 
 /// Gathers the files below a directory.
-fn walk(directory: &Path, prefix: &str, depth: usize, entries: &mut Vec<Entry>) -> Result<(), Error> {
+fn walk(
+    directory: &Path,
+    prefix: &str,
+    depth: usize,
+    enter: &dyn Fn(&str) -> bool,
+    listing: &mut Listing,
+) -> Result<(), Error> {
+    let place = || directory.to_string_lossy().into_owned();
     if depth > MAX_DEPTH {
-        return Err(Error::Corrupt {
-            path: prefix.to_owned(),
-            detail: format!("directories are nested deeper than {MAX_DEPTH}"),
-        });
+        let detail = format!("directories are nested deeper than {MAX_DEPTH}");
+        return Err(Error::Corrupt { path: place(), detail });
     }
-    let failed = |error| Error::io(prefix, error);
+    let failed = |error| Error::io(place(), error);
     for item in fs::read_dir(directory).map_err(failed)? {
         let item = item.map_err(failed)?;
         let name = item.file_name();
@@ -163,22 +174,32 @@ fn walk(directory: &Path, prefix: &str, depth: usize, entries: &mut Vec<Entry>) 
             tracing::warn!(name = %name.display(), directory = prefix, "passed by a file whose name is not UTF-8 or has a backslash");
             continue;
         };
+        let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
         if name.starts_with(TEMPORARY) {
+            listing.pass_by(path, PassedBy::Temporary);
             continue;
         }
-        let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
         let kind = item.file_type().map_err(failed)?;
         if kind.is_dir() {
-            walk(&item.path(), &path, depth + 1, entries)?;
+            if enter(&path) {
+                walk(&item.path(), &path, depth + 1, enter, listing)?;
+            }
             continue;
         }
-        // Links to files are followed; links to directories and sockets are not data.
+        // Links to files are followed. Those to directories are not, for they can lead in circles.
         match fs::metadata(item.path()) {
-            Ok(metadata) if metadata.is_file() => entries.push(entry(RelativePath::new(path)?, &metadata)),
-            Ok(_) => {}
+            Ok(metadata) if metadata.is_file() => {
+                listing.entries.push(entry(RelativePath::new(path)?, &metadata));
+            }
+            Ok(metadata) if metadata.is_dir() => {
+                if enter(&path) {
+                    listing.pass_by(path, PassedBy::LinkedDirectory);
+                }
+            }
+            Ok(_) => {} // sockets and pipes are no data
             // Deleted between the two calls, or a dangling link.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Error::io(path, error)),
+            Err(error) => return Err(Error::io(item.path().to_string_lossy(), error)),
         }
     }
     Ok(())

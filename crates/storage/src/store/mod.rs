@@ -40,6 +40,35 @@ pub struct Entry {
     pub stamp: String,
 }
 
+/// What a listing found, and what it left alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The files, sorted bytewise by path.
+    pub entries: Vec<Entry>,
+    /// What lies there and is no entry; bounded, so not always all of it.
+    pub passed_by: Vec<(String, PassedBy)>,
+}
+
+/// More than these are not remembered one by one.
+const PASSED_BY_MAX: usize = 1_000;
+
+impl Listing {
+    fn pass_by(&mut self, path: String, why: PassedBy) {
+        if self.passed_by.len() < PASSED_BY_MAX {
+            self.passed_by.push((path, why));
+        }
+    }
+}
+
+/// Why a listing left something alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PassedBy {
+    /// A link to a directory: such links can lead in circles.
+    LinkedDirectory,
+    /// A name that begins with `.tmp-`: files on their way have such names.
+    Temporary,
+}
+
 /// How to open a store, beside its URL.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OpenOptions {
@@ -142,12 +171,29 @@ impl Store {
 
     /// Lists all files below the directory `prefix`, sorted bytewise by path. A missing directory is empty.
     pub fn list(&self, prefix: &RelativePath) -> Result<Vec<Entry>, Error> {
-        let mut entries = match &self.backend {
-            Backend::Local(store) => store.list(prefix),
-            Backend::Remote(store) => store.list(prefix),
+        Ok(self.list_where(prefix, &|_| true)?.entries)
+    }
+
+    /// Lists like [`Self::list`], and does not look into directories below `prefix` whose path `enter` refuses: what
+    /// cannot match need not be readable. Object stores have no directories and list all.
+    pub fn list_where(&self, prefix: &RelativePath, enter: &dyn Fn(&str) -> bool) -> Result<Listing, Error> {
+        let mut listing = match &self.backend {
+            Backend::Local(store) => store.list(prefix, enter),
+            Backend::Remote(store) => {
+                store.list(prefix).map(|entries| Listing { entries, passed_by: Vec::new() })
+            }
         }?;
-        entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-        Ok(entries)
+        listing.entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        listing.passed_by.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        Ok(listing)
+    }
+
+    /// A path as messages name it: where it lies on this machine, or its URL.
+    pub fn name(&self, path: &RelativePath) -> String {
+        match &self.backend {
+            Backend::Local(store) => store.name(path),
+            Backend::Remote(_) => format!("{}/{path}", self.url.trim_end_matches('/')),
+        }
     }
 
     /// Looks at one file.
@@ -171,9 +217,9 @@ impl Store {
     pub fn read_all(&self, path: &RelativePath, limit: u64) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
         let mut reader = self.open_reader(path, None)?.take(limit.saturating_add(1));
-        reader.read_to_end(&mut bytes).map_err(|error| Error::io(path.as_str(), error))?;
+        reader.read_to_end(&mut bytes).map_err(|error| Error::io(self.name(path), error))?;
         if bytes.len() as u64 > limit {
-            return Err(Error::TooLarge { path: path.to_string(), limit });
+            return Err(Error::TooLarge { path: self.name(path), limit });
         }
         Ok(bytes)
     }
@@ -195,10 +241,11 @@ impl Store {
         match &self.backend {
             Backend::Local(store) => store.open_file(path),
             Backend::Remote(store) => {
-                let mut spool = tempfile::tempfile().map_err(|error| Error::io(path.as_str(), error))?;
+                let mut spool = tempfile::tempfile()
+                    .map_err(|error| Error::io(std::env::temp_dir().to_string_lossy(), error))?;
                 let mut reader = store.open_reader(path, None)?;
-                std::io::copy(&mut reader, &mut spool).map_err(|error| Error::io(path.as_str(), error))?;
-                std::io::Seek::rewind(&mut spool).map_err(|error| Error::io(path.as_str(), error))?;
+                std::io::copy(&mut reader, &mut spool).map_err(|error| Error::io(self.name(path), error))?;
+                std::io::Seek::rewind(&mut spool).map_err(|error| Error::io(self.name(path), error))?;
                 Ok(spool)
             }
         }
@@ -215,7 +262,7 @@ impl Store {
     /// Writes a whole file atomically, over what may be there.
     pub fn put_atomic(&self, path: &RelativePath, bytes: &[u8]) -> Result<Written, Error> {
         let mut writer = self.create_writer(path)?;
-        std::io::Write::write_all(&mut writer, bytes).map_err(|error| Error::io(path.as_str(), error))?;
+        std::io::Write::write_all(&mut writer, bytes).map_err(|error| Error::io(self.name(path), error))?;
         writer.finish()
     }
 
@@ -262,14 +309,14 @@ impl Store {
             Err(error) => return Err(error),
         }
         let there = self.stat(to).map_err(|error| match error {
-            Error::NotFound { .. } => Error::NotFound { path: from.to_string() },
+            Error::NotFound { .. } => Error::NotFound { path: self.name(from) },
             other => other,
         })?;
         if there.bytes == bytes {
             return Ok(());
         }
         Err(Error::Corrupt {
-            path: to.to_string(),
+            path: self.name(to),
             detail: format!("expected the {bytes} bytes that were committed, found {}", there.bytes),
         })
     }
@@ -304,7 +351,7 @@ impl Store {
         let mut buffer = vec![0; 128 << 10];
         let mut bytes = 0;
         loop {
-            match reader.read(&mut buffer).map_err(|error| Error::io(path.as_str(), error))? {
+            match reader.read(&mut buffer).map_err(|error| Error::io(self.name(path), error))? {
                 0 => return Ok(Written { bytes, xxh3: Digest(hasher.digest128()) }),
                 count => {
                     hasher.update(&buffer[..count]);

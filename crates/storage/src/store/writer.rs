@@ -69,7 +69,8 @@ impl Writer {
         let Self { path, hasher, bytes, sink } = self;
         match sink {
             Sink::Local { file, store } => {
-                let file = file.into_inner().map_err(|error| Error::io(path.as_str(), error.into_error()))?;
+                let name = || store.name(&path);
+                let file = file.into_inner().map_err(|error| Error::io(name(), error.into_error()))?;
                 store.persist(file, &path)?;
             }
             Sink::Remote(upload) => upload.finish()?,
@@ -81,8 +82,8 @@ impl Writer {
 impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = match &mut self.sink {
-            Sink::Local { file, .. } => {
-                file.write(bytes).map_err(|error| Error::io(self.path.as_str(), error).into_io())?
+            Sink::Local { file, store } => {
+                file.write(bytes).map_err(|error| Error::io(store.name(&self.path), error).into_io())?
             }
             Sink::Remote(upload) => upload.write(bytes).map_err(Error::into_io)?,
         };

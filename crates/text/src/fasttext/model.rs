@@ -56,16 +56,23 @@ impl Model {
         Self { carried, dictionary, input, output, loss, labels }
     }
 
+    /// Whether bytes begin as a model's do: enough to refuse another file before all of it is read.
+    pub fn check_head(bytes: &[u8]) -> Result<(), Error> {
+        let mut reader = Reader::new(bytes);
+        let (magic, version) = (reader.i32("magic"), reader.i32("version"));
+        if magic == Ok(MAGIC) && version.is_ok_and(|version| (11..=VERSION).contains(&version)) {
+            Ok(())
+        } else {
+            Err(Error::NotAModel)
+        }
+    }
+
     /// Reads a `.bin` or `.ftz` file. Every count is held against what is left of the file.
     pub fn read(bytes: &[u8]) -> Result<Self, Error> {
+        Self::check_head(bytes)?;
         let mut reader = Reader::new(bytes);
-        if reader.i32("magic")? != MAGIC {
-            return Err(Error::NotAModel);
-        }
+        reader.i32("magic")?;
         let version = reader.i32("version")?;
-        if !(11..=VERSION).contains(&version) {
-            return Err(Error::NotAModel);
-        }
         let dimension = reader.count32("dim")?;
         let mut carried =
             Carried { window: reader.i32("ws")?, epochs: reader.i32("epoch")?, ..Carried::default() };

@@ -45,6 +45,9 @@ pub struct LanguageConfig {
     pub threshold: Option<f64>,
     /// Judge only documents that already carry one of these languages.
     pub languages: Languages,
+    /// Whether to write this stage's documents even where the stage is fused with the next: what other stages call
+    /// `keep`, which here lists languages.
+    pub write: bool,
 }
 
 impl LanguageConfig {

@@ -20,13 +20,11 @@ pub struct TokenizeConfig {
     pub tokenizer: Option<String>,
     /// The token that ends every document.
     pub end_of_text: String,
-    /// Write this stage's documents even where it is fused.
-    pub keep: bool,
 }
 
 impl Default for TokenizeConfig {
     fn default() -> Self {
-        Self { train: None, tokenizer: None, end_of_text: "<|endoftext|>".to_owned(), keep: false }
+        Self { train: None, tokenizer: None, end_of_text: "<|endoftext|>".to_owned() }
     }
 }
 

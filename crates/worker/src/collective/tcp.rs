@@ -1,8 +1,10 @@
 //! Ranks over TCP: a connection between every two of them.
 //!
 //! ```text
-//!  rank i ──connects to──▶ every rank below i        hello: MAGIC, secret, rank, world size
-//!         ◀──accepts───── every rank above i
+//!  rank i ──connects to──▶ every rank below i
+//!         ◀──────────────── nonce
+//!         ── MAGIC, rank, world size, nonce, HMAC of all with the gang's secret ──▶
+//!         ◀──────────────── HMAC of all, as the listener
 //!  frame: operation number (u64), length (u64), bytes; little-endian
 //! ```
 //!
@@ -10,16 +12,22 @@
 //! other for ever. A peer that dies closes its sockets, which every survivor sees in the operation it is in.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use orchestrator_train::collective::check_outgoing;
 use orchestrator_train::{Collective, CollectiveError};
+use ring::hmac;
+use ring::rand::{SecureRandom, SystemRandom};
 
 /// Begins every connection; another version of the protocol begins otherwise.
-const MAGIC: [u8; 8] = *b"ORCTCP\0\x01";
+const MAGIC: [u8; 8] = *b"ORCTCP\0\x02";
+/// Bytes of a nonce and of a proof.
+const PROOF_BYTES: usize = 32;
+/// Bytes of a caller's answer: magic, rank, world size, nonce, proof.
+const HELLO_BYTES: usize = 24 + 2 * PROOF_BYTES;
 /// How long ranks look for each other. The coordinator lets them go only once all have joined.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// A frame longer than this is none of ours: 2³³ bytes are the gradients of two thousand million parameters.
@@ -37,12 +45,15 @@ pub struct Secret(pub [u8; 32]);
 pub struct Listener(TcpListener);
 
 impl Listener {
-    /// Binds a port that the system chooses: on every address for ranks of other hosts, else on loopback alone.
+    /// Binds a port that the system chooses, on the address of `host` alone.
     pub fn bind(host: &str) -> std::io::Result<Self> {
-        let loopback =
-            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-        let address: IpAddr = if loopback { [127, 0, 0, 1].into() } else { [0, 0, 0, 0].into() };
-        Ok(Self(TcpListener::bind(SocketAddr::new(address, 0))?))
+        let failed = |error: std::io::Error| {
+            std::io::Error::new(error.kind(), format!("no rank can listen on `{host}`: {error}"))
+        };
+        // An IPv6 address may stand in brackets, as in a URL.
+        let plain = host.trim_start_matches('[').trim_end_matches(']');
+        let addresses: Vec<SocketAddr> = (plain, 0).to_socket_addrs().map_err(failed)?.collect();
+        Ok(Self(TcpListener::bind(addresses.as_slice()).map_err(failed)?))
     }
 
     /// The port.
@@ -182,32 +193,88 @@ fn dial(peer: usize, address: &str, deadline: Instant) -> Result<TcpStream, Coll
     }
 }
 
-/// Says who calls.
+/// What both ends prove to know the secret over. The secret itself never travels.
+struct Transcript {
+    challenge: [u8; PROOF_BYTES],
+    answer: [u8; PROOF_BYTES],
+    rank: u64,
+    world_size: u64,
+}
+
+impl Transcript {
+    fn text(&self, side: &[u8]) -> Vec<u8> {
+        let numbers = [self.rank.to_le_bytes(), self.world_size.to_le_bytes()].concat();
+        [&MAGIC[..], side, &self.challenge, &self.answer, &numbers].concat()
+    }
+
+    fn proof(&self, side: &[u8], secret: &Secret) -> hmac::Tag {
+        hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &secret.0), &self.text(side))
+    }
+
+    /// Compares in constant time.
+    fn check(&self, side: &[u8], secret: &Secret, proof: &[u8]) -> std::io::Result<()> {
+        hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, &secret.0), &self.text(side), proof)
+            .map_err(|_| refused())
+    }
+}
+
+const CALLER: &[u8] = b"caller";
+const LISTENER: &[u8] = b"listener";
+
+fn refused() -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::PermissionDenied, "it does not know the gang's secret")
+}
+
+fn nonce() -> std::io::Result<[u8; PROOF_BYTES]> {
+    let mut nonce = [0; PROOF_BYTES];
+    SystemRandom::new()
+        .fill(&mut nonce)
+        .map_err(|_| std::io::Error::other("the system gives no random bytes"))?;
+    Ok(nonce)
+}
+
+/// Says who calls, proves it, and hears the proof of who listens.
 fn greet(mut stream: TcpStream, rank: usize, world_size: usize, secret: &Secret) -> std::io::Result<Peer> {
+    // The listener may still be calling others itself.
+    stream.set_read_timeout(Some(CONNECT_TIMEOUT))?;
+    let mut challenge = [0; PROOF_BYTES];
+    stream.read_exact(&mut challenge)?;
+    let transcript =
+        Transcript { challenge, answer: nonce()?, rank: rank as u64, world_size: world_size as u64 };
     let mut hello = MAGIC.to_vec();
-    hello.extend_from_slice(&secret.0);
-    hello.extend_from_slice(&(rank as u64).to_le_bytes());
-    hello.extend_from_slice(&(world_size as u64).to_le_bytes());
+    hello.extend_from_slice(&transcript.rank.to_le_bytes());
+    hello.extend_from_slice(&transcript.world_size.to_le_bytes());
+    hello.extend_from_slice(&transcript.answer);
+    hello.extend_from_slice(transcript.proof(CALLER, secret).as_ref());
     stream.write_all(&hello)?;
+    let mut proof = [0; PROOF_BYTES];
+    stream.read_exact(&mut proof)?;
+    transcript.check(LISTENER, secret, &proof)?;
+    stream.set_read_timeout(None)?;
     start(stream)
 }
 
 /// Hears who calls.
 fn welcome(mut stream: TcpStream, world_size: usize, secret: &Secret) -> std::io::Result<(usize, Peer)> {
-    let refused = || std::io::Error::from(std::io::ErrorKind::PermissionDenied);
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let mut hello = [0; 56];
+    let challenge = nonce()?;
+    stream.write_all(&challenge)?;
+    let mut hello = [0; HELLO_BYTES];
     stream.read_exact(&mut hello)?;
     let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|byte| hello[at + byte]));
-    // Every byte is compared, so that the time taken tells nothing of the secret.
-    let differs = hello[8..40].iter().zip(&secret.0).fold(0, |differs, (a, b)| differs | (a ^ b));
-    let (rank, world) = (number(40), number(48));
-    if hello[..8] != MAGIC || differs != 0 || world != world_size as u64 || rank >= world {
+    let answer = std::array::from_fn(|byte| hello[24 + byte]);
+    let transcript = Transcript { challenge, answer, rank: number(8), world_size: number(16) };
+    if hello[..8] != MAGIC
+        || transcript.world_size != world_size as u64
+        || transcript.rank >= transcript.world_size
+    {
         return Err(refused());
     }
+    transcript.check(CALLER, secret, &hello[24 + PROOF_BYTES..])?;
+    stream.write_all(transcript.proof(LISTENER, secret).as_ref())?;
     stream.set_read_timeout(None)?;
-    Ok((rank as usize, start(stream)?))
+    Ok((transcript.rank as usize, start(stream)?))
 }
 
 /// Starts the writer thread of a connection.
@@ -321,7 +388,7 @@ pub(super) mod tests {
         thread::scope(|scope| {
             scope.spawn(|| {
                 let stranger = TcpStream::connect(&address).expect("it listens");
-                greet(stranger, 1, 2, &Secret([8; 32])).expect("it may knock");
+                assert!(greet(stranger, 1, 2, &Secret([8; 32])).is_err(), "it may knock");
                 let friend = TcpStream::connect(&address).expect("it listens");
                 let mut peer = greet(friend, 1, 2, &secret).expect("it may come in");
                 let mut byte = [0];
@@ -331,5 +398,36 @@ pub(super) mod tests {
                 .expect("the friend came");
             assert_eq!(collective.world_size(), 2);
         });
+    }
+    #[test]
+    fn the_secret_never_travels_and_a_false_listener_is_not_believed() {
+        let secret = Secret([7; 32]);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        thread::scope(|scope| {
+            let caller = scope.spawn(|| {
+                let stream = TcpStream::connect(address).expect("it listens");
+                greet(stream, 1, 2, &secret).map(drop)
+            });
+            let (mut stream, _) = listener.accept().expect("it calls");
+            stream.write_all(&[1; PROOF_BYTES]).expect("a challenge");
+            let mut hello = [0; HELLO_BYTES];
+            stream.read_exact(&mut hello).expect("an answer");
+            assert!(!hello.windows(32).any(|window| window == secret.0), "the secret is in {hello:?}");
+            // What the caller proved is no proof of the listener.
+            stream.write_all(&hello[24 + PROOF_BYTES..]).expect("a proof");
+            let error = caller.join().expect("no panic").expect_err("it does not know the secret");
+            assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
+        });
+    }
+
+    #[test]
+    fn ranks_listen_on_their_host_alone() {
+        let listener = Listener::bind("127.0.0.2").expect("an address of this machine");
+        let port = listener.port().expect("it is bound");
+        assert_eq!(listener.0.local_addr().expect("it is bound").ip().to_string(), "127.0.0.2");
+        assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "another address does not answer");
+        let error = Listener::bind("192.0.2.1").map(drop).expect_err("an address of nobody");
+        assert!(error.to_string().contains("192.0.2.1"), "{error}");
     }
 }

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use orchestrator_core::{Digest, FileKind, FileRecord, TaskOutcome};
+use orchestrator_core::{Digest, ErrorCode, FileKind, FileRecord, TaskOutcome};
 use orchestrator_job::Stage;
 use orchestrator_pipeline::training::{
     ShardTokens, StagedCheckpoint, StoredCheckpoint, expire, model_digest, shard_names, tokenizer,
@@ -44,6 +44,11 @@ impl RankFailure {
         Self { kind: FailedKind::Permanent, error: chain(error) }
     }
 
+    fn coded(error: &(dyn std::error::Error + 'static), code: ErrorCode) -> Self {
+        let kind = if code == ErrorCode::Exhausted { FailedKind::NoRoom } else { FailedKind::Error };
+        Self { kind, error: chain(error) }
+    }
+
     #[expect(clippy::needless_pass_by_value, reason = "fits `map_err`")]
     pub(super) fn error(error: impl ToString) -> Self {
         Self { kind: FailedKind::Error, error: error.to_string() }
@@ -52,15 +57,16 @@ impl RankFailure {
 
 impl From<orchestrator_storage::Error> for RankFailure {
     fn from(error: orchestrator_storage::Error) -> Self {
-        let refused = matches!(error, orchestrator_storage::Error::OutsideRoots { .. });
-        let kind = if refused { FailedKind::Permanent } else { FailedKind::Error };
-        Self { kind, error: chain(&error) }
+        match &error {
+            orchestrator_storage::Error::OutsideRoots { .. } => Self::permanent(&error),
+            _ => Self::coded(&error, error.code()),
+        }
     }
 }
 
 impl From<orchestrator_pipeline::TaskError> for RankFailure {
     fn from(error: orchestrator_pipeline::TaskError) -> Self {
-        Self::error(chain(&error))
+        Self::coded(&error, error.code())
     }
 }
 
@@ -69,6 +75,7 @@ impl From<TrainError> for RankFailure {
         let kind = match &error {
             TrainError::Collective(CollectiveError::PeerLost { .. }) => FailedKind::PeerLost,
             TrainError::Diverged { .. } | TrainError::Option { .. } => FailedKind::Permanent,
+            TrainError::NoRoom(_) => FailedKind::NoRoom,
             _ => FailedKind::Error,
         };
         Self { kind, error: chain(&error) }
@@ -299,6 +306,14 @@ impl CheckpointSink for Counted {
     }
 }
 
+/// A storage's refusal; a full disk stays one.
+fn refused(error: &(dyn std::error::Error + 'static), code: ErrorCode) -> TrainError {
+    match code {
+        ErrorCode::Exhausted => TrainError::NoRoom(chain(error)),
+        _ => observed(error),
+    }
+}
+
 impl Observer for RankObserver {
     fn on_phase(&mut self, step: u64, phase: Phase, collective: u64) {
         self.pulse.enter(step, phase, collective);
@@ -338,7 +353,7 @@ impl Observer for RankObserver {
         let metrics_path = self.metrics_path(step).map_err(|error| observed(&error))?;
         self.output
             .put_atomic(&metrics_path, self.metrics_text().as_bytes())
-            .map_err(|error| observed(&error))?;
+            .map_err(|error| refused(&error, error.code()))?;
         let mut manifest = serde_json::to_value(manifest).map_err(|error| observed(&error))?;
         manifest["shards"] = self.shards.clone().into();
         self.pipe.send(&FromRank::Checkpoint {

@@ -123,4 +123,6 @@ pub(crate) enum FailedKind {
     PeerLost,
     /// It was told to stop.
     Released,
+    /// Storage is full: it can go on when there is room.
+    NoRoom,
 }

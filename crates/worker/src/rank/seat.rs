@@ -9,7 +9,7 @@ use orchestrator_pipeline::Progress;
 use orchestrator_proto::v1::{Assignment, CommitCheckpointRequest, FailureKind, GangSeat, JoinGangRequest};
 use tokio::sync::Notify;
 
-use crate::execute::{Failure, commit, give_back};
+use crate::execute::{FULL_PAUSE, Failure, commit, give_back};
 use crate::held::{HeldAttempt, HeldRank};
 use crate::rank::process::RankProcess;
 use crate::rank::{FailedKind, FromRank, Start, ToRank};
@@ -112,7 +112,10 @@ async fn run(
                 process.send(&ToRank::CheckpointCommitted { step }).await?;
             }
             FromRank::Done { outcome } => return Ok(*outcome),
-            FromRank::Failed { kind, error } => return Err(failure(kind.into(), error)),
+            FromRank::Failed { kind, error } => {
+                let pause = (kind == FailedKind::NoRoom).then_some(FULL_PAUSE);
+                return Err(Failure { pause, ..failure(kind.into(), error) });
+            }
         }
     }
 }
@@ -139,7 +142,8 @@ impl From<FailedKind> for FailureKind {
             FailedKind::Error => Self::Error,
             FailedKind::Permanent => Self::Permanent,
             FailedKind::PeerLost => Self::PeerLost,
-            FailedKind::Released => Self::Released,
+            // A full disk is no attempt's fault.
+            FailedKind::Released | FailedKind::NoRoom => Self::Released,
         }
     }
 }

@@ -1,0 +1,103 @@
+//! What is wrong with a job, beyond its file's text, is said with file, line, column and key; what can be known before the
+//! work is known before it.
+
+use crate::support::{Scene, corpus};
+
+/// Validates a job and expects these words, with the place of the key.
+#[track_caller]
+fn refused(scene: &Scene, pipeline: &str, wanted: &[&str]) {
+    scene.job("wrong", pipeline);
+    for verb in ["validate", "run"] {
+        let ran = scene.run(&[verb, "wrong.yaml"]).ended(2);
+        assert!(ran.stdout.is_empty(), "{}", ran.stdout);
+        for wanted in wanted {
+            assert!(ran.stderr.contains(wanted), "`{wanted}` in:\n{}", ran.stderr);
+        }
+    }
+}
+
+fn scene() -> Scene {
+    let scene = Scene::new();
+    scene.write("a.jsonl", corpus::jsonl(&corpus::pages(1, 20)));
+    scene
+}
+
+#[test]
+fn every_mistake_has_a_place_and_a_key() {
+    let scene = scene();
+    scene.write("c.bin", "what is this");
+    std::fs::create_dir(scene.path("directory")).expect("a directory");
+    let read = |paths: &str| format!("pipeline:\n  - read:\n      paths: [{paths}]\n");
+    for (paths, wanted) in [
+        ("a.jsonl, \"b*.jsonl\"", "matches no file"),
+        ("a.jsonl, directory", "is a directory"),
+        ("a.jsonl, c.bin", "set `format`"),
+        ("a.jsonl, \"{a\"", "is no glob"),
+    ] {
+        refused(&scene, &read(paths), &["wrong.yaml:5:", "pipeline[0].read.paths[1]: ", wanted]);
+    }
+    let one = "pipeline:\n  - read: {paths: [a.jsonl], exclude: [\"*\"]}\n";
+    refused(&scene, one, &["wrong.yaml:4:", "pipeline[0].read.exclude: "]);
+    let run = "pipeline:\n  - read: {run: ./nowhere, stage: dedup}\n";
+    refused(&scene, run, &["wrong.yaml:4:", "pipeline[0].read.run: ", "no finished stage"]);
+    let root = "pipeline:\n  - read: {paths: [a.jsonl], root: /nowhere}\n";
+    refused(&scene, root, &["wrong.yaml:4:", "pipeline[0].read.root: "]);
+    let after = |stage: &str| format!("pipeline:\n  - read: {{paths: [a.jsonl]}}\n  - {stage}\n");
+    for (stage, key, wanted) in [
+        ("quality: {model: absent.bin}", "quality.model", "does not exist"),
+        ("quality: {model: a.jsonl}", "quality.model", "not a fastText model"),
+        ("tokenize: {tokenizer: absent.json}", "tokenize.tokenizer", "no tokenizer at"),
+        ("tokenize: {tokenizer: absent}", "tokenize.tokenizer", "tokenizer.model"),
+    ] {
+        refused(&scene, &after(stage), &["wrong.yaml:5:", &format!("pipeline[1].{key}: "), wanted]);
+    }
+}
+
+#[test]
+fn outputs_that_cannot_be_written_are_refused_before_the_work() {
+    let scene = scene();
+    let job =
+        |output: &str| format!("name: x\noutput: {output}\npipeline:\n  - read: {{paths: [a.jsonl]}}\n");
+    for (output, wanted) in [("https://host/out", "can be read and not written"), ("a.jsonl", "is a file")] {
+        scene.write("wrong.yaml", job(output));
+        let ran = scene.run(&["validate", "wrong.yaml"]).ended(2);
+        assert!(ran.stderr.contains("wrong.yaml:2:") && ran.stderr.contains("output: "), "{}", ran.stderr);
+        assert!(ran.stderr.contains(wanted), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_job_file_that_is_no_text_is_refused_with_the_place() {
+    let scene = scene();
+    scene.write("wrong.yaml", b"name: x\noutput: \xff\n");
+    let ran = scene.run(&["validate", "wrong.yaml"]).ended(2);
+    assert!(ran.stderr.contains("wrong.yaml:2:9: ") && ran.stderr.contains("0xff"), "{}", ran.stderr);
+}
+
+#[test]
+fn an_output_below_the_inputs_does_not_become_one() {
+    let scene = scene();
+    scene.job("again", "pipeline:\n  - read: {paths: [\"**/*.json*\"]}\n  - clean: {}\n");
+    scene.complete("again", 1);
+    let ran = scene.run(&["run", "again.yaml"]).ended(0);
+    assert!(ran.stderr.contains("finished"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_bound_on_malformed_records_can_be_raised_on_the_job_that_it_failed() {
+    let scene = Scene::new();
+    let mut lines = corpus::jsonl(&corpus::pages(1, 40));
+    lines.extend_from_slice(&b"{no json\n".repeat(10));
+    scene.write("a.jsonl", lines);
+    let job = |most: u32| {
+        format!("max_malformed: {most}\npipeline:\n  - read: {{paths: [a.jsonl]}}\n  - clean: {{}}\n")
+    };
+    scene.job("raised", &job(3));
+    let ran = scene.run(&["run", "raised.yaml"]).ended(1);
+    assert!(ran.stderr.contains("malformed"), "{}", ran.stderr);
+    scene.job("raised", &job(30));
+    let ran = scene.run(&["run", "raised.yaml"]).ended(0);
+    assert!(ran.stderr.contains("going on"), "{}", ran.stderr);
+    assert_eq!(scene.output("raised").check().dropped("read").len(), 10);
+    assert!(scene.output("raised").text("job.yaml").contains("max_malformed: 30"));
+}
