@@ -20,6 +20,7 @@ fn workers_ranks_and_the_coordinator_are_killed_and_started_again() {
     cluster.start_worker("two");
     let job = cluster.client(&["submit", "job.yaml"]).ended(0).stdout.trim().to_owned();
     let begun = Instant::now();
+    let mut kills = 0;
     for _ in 0..KILLS {
         let moment = prey::moment(&mut dice, &scene.path("job"), 1_200);
         if cluster.state(&job).as_deref() == Some("succeeded") {
@@ -46,8 +47,10 @@ fn workers_ranks_and_the_coordinator_are_killed_and_started_again() {
                 format!("worker {name}")
             }
         };
+        kills += 1;
         println!("{:?}: killed {killed} {moment}", begun.elapsed());
     }
+    assert!(kills > 0, "the job ended before anybody was killed");
     let state = cluster.reaches(&job, &["succeeded", "failed"], PATIENCE);
     let log = || cluster.client(&["logs", &job]).stdout;
     assert_eq!(state, "succeeded", "{}", log());

@@ -13,7 +13,7 @@ mod prey;
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use support::corpus::{self, Dice};
 use support::{Output, Scene};
@@ -52,15 +52,9 @@ fn scene() -> Scene {
     scene
 }
 
-/// The seed of this test, printed.
+/// The dice of this test.
 fn dice(test: &str) -> Dice {
-    let given = std::env::var("ORCHESTRATOR_CHAOS_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = given.unwrap_or_else(|| {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
-        now.as_nanos() as u64 % 1_000_000
-    });
-    println!("{test}: seed {seed}");
-    Dice::new(seed)
+    Dice::of_chaos(test)
 }
 
 /// What an undisturbed run leaves.

@@ -144,4 +144,118 @@ fn a_job_begins_with_an_earlier_runs_stage() {
     scene.job("third", "pipeline:\n  - read: {run: ./first, stage: read}\n  - clean: {}\n");
     let ran = scene.run(&["run", "third.yaml"]).ended(2);
     assert!(ran.stderr.contains("clean"), "the nearest stage that wrote documents is named: {}", ran.stderr);
+
+    let id = second.documents("clean")[0].id.to_string();
+    let trace = || scene.run(&["trace", &id, "--run", "second", "--output", "json"]).ended(0).json();
+    let earlier = &trace()["earlier"][0];
+    assert_eq!(earlier["stage"], "clean");
+    assert_eq!(earlier["found"]["trace"]["document"]["id"].as_str(), Some(&*id), "followed back: {earlier}");
+    let text = || scene.run(&["trace", &id, "--run", "second"]).ended(0).stdout;
+    assert!(text().contains("before that") && text().contains("a.jsonl"), "{}", text());
+    std::fs::rename(scene.path("first"), scene.path("elsewhere")).expect("moved");
+    assert!(text().contains("no longer there"), "{}", text());
+}
+
+#[test]
+fn arc_and_wet_files_are_read() {
+    let pages = corpus::pages(8, 30);
+    for (name, file, bytes) in [
+        ("wet", "a.warc.wet.gz", corpus::wet(&pages)),
+        ("arc", "a.arc", corpus::arc(&pages, false)),
+        ("arcs", "a.arc.gz", corpus::arc(&pages, true)),
+    ] {
+        let scene = Scene::new();
+        scene.write(&format!("corpus/{file}"), bytes);
+        scene.job(name, &format!("target_bytes: 4 KiB\n{CLEAN}"));
+        let output = scene.complete(name, 2);
+        output.check();
+        let read = output.manifest("read");
+        assert_eq!(read.dropped.get("not_a_document"), Some(&1), "{name}: the file's own record");
+        assert_eq!(read.kept, pages.len() as u64, "{name}: {:?}", read.dropped);
+        assert_eq!(kept(&output), expected(&pages), "{name}");
+        let documents = output.documents("clean");
+        assert!(documents.iter().all(|document| document.date.as_deref() == Some("2024-01-02T03:04:05Z")));
+    }
+}
+
+#[test]
+fn the_options_of_read_do_what_they_say() {
+    let scene = Scene::new();
+    let pages = corpus::pages(9, 20);
+    scene.write("corpus/in/a.jsonl", corpus::jsonl(&pages));
+    scene.write("corpus/in/b.data", "{\"body\": \"in another field\"}\n");
+    scene.write("corpus/out/c.jsonl", corpus::jsonl(&corpus::pages(10, 5)));
+    scene.write("list.txt", "corpus/in/a.jsonl\n\ncorpus/out/c.jsonl\n");
+    let read = |name: &str, options: &str| {
+        scene
+            .job(name, &format!("max_malformed: 100\npipeline:\n  - read: {{{options}}}\n  - clean: {{}}\n"));
+        let output = scene.complete(name, 2);
+        output.check();
+        output
+    };
+    let sources = |output: &Output| {
+        let mut sources: Vec<String> =
+            output.documents("clean").into_iter().map(|document| document.source).collect();
+        sources.dedup();
+        sources
+    };
+    let excluded = read("excluded", "paths: [\"corpus/**/*.jsonl\"], exclude: [\"corpus/out/*\"]");
+    assert_eq!(kept(&excluded), expected(&pages));
+    assert_eq!(sources(&excluded), ["in/a.jsonl"], "relative to what the patterns share");
+    let rooted = read("rooted", "paths: [\"corpus/in/*.jsonl\"], root: .");
+    assert_eq!(sources(&rooted), ["corpus/in/a.jsonl"]);
+    let named = read("named", "paths: [corpus/in/b.data], format: jsonl, text_field: body");
+    assert_eq!(named.documents("clean")[0].text, "in another field");
+    let listed = read("listed", "paths: [\"@list.txt\"]");
+    assert_eq!(sources(&listed), ["in/a.jsonl", "out/c.jsonl"]);
+    let written = read("written", "paths: [corpus/in/a.jsonl], keep: true");
+    assert_eq!(written.documents("read").len(), pages.len(), "its documents are written though it is fused");
+    assert!(excluded.manifest("read").files.iter().all(|file| !file.path.as_str().contains("part-")));
+}
+
+#[test]
+fn a_quality_classifier_is_trained_and_its_threshold_drops() {
+    let scene = Scene::new();
+    let page = |good: bool, number: usize| Page {
+        url: format!("https://example.com/{good}/{number}"),
+        text: if good {
+            format!(
+                "The theorem follows from lemma {number}, and the proof measures the energy of the field."
+            )
+        } else {
+            format!("Click here to buy cheap pills now and win a free prize, offer {number} ends today.")
+        },
+    };
+    let some = |good: bool, numbers: std::ops::Range<usize>| -> Vec<Page> {
+        numbers.map(|number| page(good, number)).collect()
+    };
+    scene.write("good.jsonl", corpus::jsonl(&some(true, 0..40)));
+    scene.write("bad.jsonl", corpus::jsonl(&some(false, 0..40)));
+    let mixed: Vec<Page> = some(true, 100..120).into_iter().chain(some(false, 100..130)).collect();
+    scene.write("corpus/a.jsonl", corpus::jsonl(&mixed));
+    let train = "train: {positive: [good.jsonl], negative: [bad.jsonl], dimension: 8, bucket: 1000, epochs: 20, learning_rate: 0.5}";
+    let job = |more: &str| {
+        format!(
+            "pipeline:\n  - read: {{paths: [\"corpus/*\"]}}\n  - quality: {{{train}{more}}}\n  - pii: {{}}\n"
+        )
+    };
+    scene.job("judged", &job(", threshold: 0.5"));
+    let output = scene.complete("judged", 2);
+    output.check();
+    let documents = output.documents("pii");
+    assert_eq!(documents.len(), 20);
+    for document in &documents {
+        assert!(document.text.contains("theorem") && document.quality_score > Some(0.5), "{document:?}");
+    }
+    let dropped = output.dropped("quality");
+    assert_eq!(dropped.len(), 30);
+    for row in &dropped {
+        let score: f32 = row.reason.value.parse().expect("a score");
+        assert!(row.reason.rule == "quality" && score < 0.5, "{row:?}");
+    }
+    scene.job("scored", &job(""));
+    let scored = scene.complete("scored", 1);
+    scored.check();
+    assert_eq!(scored.documents("pii").len(), 50, "without a threshold documents are only scored");
+    assert!(scored.documents("pii").iter().all(|document| document.quality_score.is_some()));
 }

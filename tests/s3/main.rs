@@ -5,16 +5,19 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../chaos/prey.rs"]
+#[expect(dead_code, reason = "only ranks are hunted here")]
+mod prey;
 mod server;
 
 use std::fmt::Write as _;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use server::Server;
 use support::corpus::{self, Dice};
 use support::daemons::Cluster;
-use support::{Process, Ran, Scene};
+use support::{Process, Ran, Scene, signal};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -119,15 +122,26 @@ fn attempts_are_uploaded_in_parts() {
 fn killed_runs_on_s3_go_on() {
     let Some(server) = Server::start() else { return };
     let scene = scene(&server);
-    let seed = std::env::var("ORCHESTRATOR_CHAOS_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(7);
-    println!("seed {seed}");
-    let mut dice = Dice::new(seed);
-    for life in 0..3 {
+    let mut dice = Dice::of_chaos("runs on S3");
+    let mut kills = 0;
+    for life in 0..4 {
         let mut process =
             Process::start(command(&scene, &server).stdout(Stdio::null()).stderr(Stdio::null()));
-        std::thread::sleep(Duration::from_millis(dice.between(300, 1_200 + 600 * life)));
+        let moment = if life % 2 == 0 {
+            let wait = dice.between(300, 1_200 + 600 * life);
+            std::thread::sleep(Duration::from_millis(wait));
+            format!("after {wait} ms")
+        } else {
+            amid_publication(&server, &mut dice)
+        };
+        if process.ended().is_some() {
+            break;
+        }
         process.kill();
+        kills += 1;
+        println!("killed {moment}");
     }
+    assert!(kills > 0, "nobody was killed");
     Ran::of(&mut command(&scene, &server)).ended(0);
     compare(&scene, &server);
 }
@@ -136,13 +150,23 @@ fn killed_runs_on_s3_go_on() {
 fn killed_daemons_on_s3_go_on() {
     let Some(server) = Server::start() else { return };
     let scene = scene(&server);
-    let mut dice = Dice::new(9);
+    let mut dice = Dice::of_chaos("daemons on S3");
     let mut cluster = Cluster::start(&scene, 1_500, &server.variables());
     cluster.start_worker("one");
     cluster.start_worker("two");
     let job = cluster.client(&["submit", "remote.yaml"]).ended(0).stdout.trim().to_owned();
+    let mut kills = 0;
     for kill in 0..4 {
-        std::thread::sleep(Duration::from_millis(dice.between(100, 1_500)));
+        // The coordinator publishes: it dies amid that.
+        let moment = if kill % 2 == 0 {
+            std::thread::sleep(Duration::from_millis(dice.between(100, 1_500)));
+            String::new()
+        } else {
+            amid_publication(&server, &mut dice)
+        };
+        if cluster.state(&job).as_deref() == Some("succeeded") {
+            break;
+        }
         if kill % 2 == 0 {
             cluster.kill_worker("one");
             cluster.start_worker("one");
@@ -150,9 +174,56 @@ fn killed_daemons_on_s3_go_on() {
             cluster.kill_coordinator();
             cluster.start_coordinator();
         }
+        kills += 1;
+        println!("killed {} {moment}", if kill % 2 == 0 { "worker one" } else { "the coordinator" });
     }
+    assert!(kills > 0, "the job ended before anybody was killed");
     assert_eq!(cluster.reaches(&job, &["succeeded", "failed"], PATIENCE), "succeeded");
     compare(&scene, &server);
+}
+
+#[test]
+fn a_killed_rank_on_s3_takes_its_gang_back_to_a_checkpoint() {
+    let Some(server) = Server::start() else { return };
+    let scene = scene(&server);
+    let mut dice = Dice::of_chaos("ranks on S3");
+    let mut process = Process::start(command(&scene, &server).stdout(Stdio::null()).stderr(Stdio::null()));
+    let begun = Instant::now();
+    let mut kills = 0;
+    while kills < 2 && process.ended().is_none() {
+        assert!(begun.elapsed() < PATIENCE, "the run does not end");
+        let ranks = prey::ranks(&[process.id()]);
+        if ranks.is_empty() {
+            std::thread::sleep(Duration::from_millis(5));
+            continue;
+        }
+        let wait = dice.between(0, 400);
+        std::thread::sleep(Duration::from_millis(wait));
+        signal("KILL", *dice.choose(&ranks));
+        kills += 1;
+        println!("killed a rank after {wait} ms of its life");
+    }
+    assert!(kills > 0, "no rank was found");
+    assert_eq!(process.wait(PATIENCE), 0, "the run outlives its ranks");
+    compare(&scene, &server);
+}
+
+/// Waits until an object appears at a final name, and a moment more; or for two seconds.
+fn amid_publication(server: &Server, dice: &mut Dice) -> String {
+    let published = || -> Vec<String> {
+        let listed =
+            ["stages/", "tokens/", "checkpoints/"].map(|top| server.list(&format!("runs/remote/{top}")));
+        listed.into_iter().flatten().map(|(key, _)| key).collect()
+    };
+    let (before, begun) = (published(), Instant::now());
+    let mut seen = before.clone();
+    while seen == before && begun.elapsed() < Duration::from_secs(2) {
+        seen = published();
+    }
+    let wait = dice.between(0, 40);
+    std::thread::sleep(Duration::from_millis(wait));
+    let new: Vec<&String> = seen.iter().filter(|key| !before.contains(key)).collect();
+    format!("{wait} ms after the appearance of {new:?}")
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::time::SystemTime;
 
 use serde_json::json;
 
@@ -21,6 +22,19 @@ pub(crate) struct Dice(u64);
 impl Dice {
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
+    }
+
+    /// Dice for a test that kills: the seed is printed, a new one every time; `ORCHESTRATOR_CHAOS_SEED` sets it.
+    #[expect(clippy::print_stdout, reason = "a failure is looked into by its seed")]
+    pub(crate) fn of_chaos(test: &str) -> Self {
+        let given = std::env::var("ORCHESTRATOR_CHAOS_SEED").ok();
+        let seed = given.map(|seed| seed.parse().expect("`ORCHESTRATOR_CHAOS_SEED` is a number"));
+        let seed = seed.unwrap_or_else(|| {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+            now.as_nanos() as u64 % 1_000_000
+        });
+        println!("{test}: seed {seed}");
+        Self::new(seed)
     }
 
     pub(crate) fn next(&mut self) -> u64 {
@@ -162,6 +176,32 @@ pub(crate) fn warc(pages: &[Page], gzipped: bool) -> Vec<u8> {
         );
         let kind = "application/http; msgtype=response";
         bytes.extend(wrap(warc_record("response", Some(&page.url), kind, http.as_bytes())));
+    }
+    bytes
+}
+
+/// Common Crawl's extracted text: a `warcinfo` record, then a `conversion` record for each page; each a gzip member.
+pub(crate) fn wet(pages: &[Page]) -> Vec<u8> {
+    let mut bytes = gzip(&warc_record("warcinfo", None, "application/warc-fields", b"software: tests\r\n"));
+    for page in pages {
+        bytes.extend(gzip(&warc_record("conversion", Some(&page.url), "text/plain", page.text.as_bytes())));
+    }
+    bytes
+}
+
+/// An ARC file of version 1: its description, then a plain text for each page.
+pub(crate) fn arc(pages: &[Page], gzipped: bool) -> Vec<u8> {
+    let record = |url: &str, media: &str, block: &str| {
+        let mut bytes = format!("{url} 192.0.2.1 20240102030405 {media} {}\n", block.len()).into_bytes();
+        bytes.extend_from_slice(block.as_bytes());
+        bytes.push(b'\n');
+        if gzipped { gzip(&bytes) } else { bytes }
+    };
+    let description = "1 0 tests\nURL IP-address Archive-date Content-type Archive-length\n";
+    let mut bytes = record("filedesc://tests.arc", "text/plain", description);
+    for page in pages {
+        let http = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{}", page.text);
+        bytes.extend(record(&page.url, "text/plain", &http));
     }
     bytes
 }

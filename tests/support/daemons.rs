@@ -31,6 +31,16 @@ impl<'a> Cluster<'a> {
         Self::begin(scene, lease_ms, Vec::new(), more.iter().map(|&text| text.to_owned()).collect())
     }
 
+    /// Starts a coordinator with the certificate, the key and the token in `directory`; clients trust its `ca.crt`.
+    pub(crate) fn start_secure(scene: &'a Scene, lease_ms: u64, directory: &str) -> Self {
+        let file = |name: &str| scene.path(&format!("{directory}/{name}")).to_string_lossy().into_owned();
+        let more = [("--certificate", "tls.crt"), ("--key", "tls.key"), ("--token-file", "token")]
+            .map(|(option, name)| [option.to_owned(), file(name)]);
+        let variables = [("ORCHESTRATOR_AUTHORITY", "ca.crt"), ("ORCHESTRATOR_TOKEN_FILE", "token")];
+        let variables = variables.map(|(variable, name)| (variable.to_owned(), file(name)));
+        Self::begin(scene, lease_ms, variables.into(), more.concat())
+    }
+
     fn begin(scene: &'a Scene, lease_ms: u64, variables: Vec<(String, String)>, more: Vec<String>) -> Self {
         let port = free_port();
         let mut cluster =
@@ -40,7 +50,8 @@ impl<'a> Cluster<'a> {
     }
 
     pub(crate) fn address(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        let secure = self.more.iter().any(|argument| argument == "--certificate");
+        format!("{}://127.0.0.1:{}", if secure { "https" } else { "http" }, self.port)
     }
 
     fn token_file(&self) -> PathBuf {

@@ -23,7 +23,7 @@ mod trace;
 mod training;
 
 pub use error::Error;
-pub use lineage::{CheckpointDocuments, ShardDocuments, checkpoint_documents};
+pub use lineage::{CheckpointDocuments, ShardDocuments, SourceDocuments, checkpoint_documents};
 pub use query::{Column, Table, query};
 pub use report::{
     Bin, ClusterSize, Digested, DroppedSample, Duplicates, Generated, Headline, LanguageShare, Languages,
@@ -31,5 +31,5 @@ pub use report::{
 };
 pub use run::{Run, Stage};
 pub use stats::{RuleCount, StageFigures, Stats, stats};
-pub use trace::{DocumentName, TokenPlace, Trace, TraceNote, TraceStep, Verdict, trace};
+pub use trace::{DocumentName, Earlier, Found, TokenPlace, Trace, TraceNote, TraceStep, Verdict, trace};
 pub use training::Point;

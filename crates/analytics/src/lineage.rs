@@ -1,18 +1,18 @@
 //! From a checkpoint back to its documents.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use polars::prelude::{col, len};
+use polars::prelude::{IntoLazy, JoinArgs, JoinType, SortMultipleOptions, col, len};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::Error;
 use crate::run::{Run, read_json};
-use crate::tables::scan_tokens;
-use crate::trace::number;
+use crate::tables::{scan_part, scan_tokens};
+use crate::trace::{DocumentName, name, number, text};
 
-/// The documents a checkpoint was trained on, counted by shard. Their ids are in the table `tokens` of
-/// [`query`](crate::query()), by `shard`.
+/// The documents a checkpoint was trained on, counted by shard and by source. All their ids are in the table `tokens`
+/// of [`query`](crate::query()), by `shard`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CheckpointDocuments {
     /// The checkpoint, for example `step-00002000`.
@@ -23,6 +23,25 @@ pub struct CheckpointDocuments {
     pub tokens: u64,
     /// Its shards, in order.
     pub shards: Vec<ShardDocuments>,
+    /// How many source files the documents came from.
+    pub sources_total: u64,
+    /// The sources with most documents, as many as were asked for.
+    pub sources: Vec<SourceDocuments>,
+    /// Documents in the shards that no part holds any more, so that their source is not known.
+    pub without_source: u64,
+    /// The first documents in the order of the shards, as many as were asked for.
+    pub first_documents: Vec<DocumentName>,
+}
+
+/// One source file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SourceDocuments {
+    /// The source, relative to its read step's root.
+    pub source: String,
+    /// How many of its documents are in the shards.
+    pub documents: u64,
+    /// How many tokens they have.
+    pub tokens: u64,
 }
 
 /// One token shard.
@@ -38,29 +57,101 @@ pub struct ShardDocuments {
     pub tokens: u64,
 }
 
-/// Walks from a checkpoint (a name in `checkpoints/`) to its token shards and the documents in them.
-pub fn checkpoint_documents(run: &Run, checkpoint: &str) -> Result<CheckpointDocuments, Error> {
+/// Walks from a checkpoint (a name in `checkpoints/`, or `step-` and its number) to its token shards, the documents in
+/// them and their sources. At most `limit` sources and documents are listed.
+pub fn checkpoint_documents(run: &Run, wanted: &str, limit: usize) -> Result<CheckpointDocuments, Error> {
     let known = run.checkpoints()?;
-    if !known.iter().any(|name| name == checkpoint) {
-        return Err(Error::UnknownCheckpoint { name: checkpoint.to_owned(), known });
-    }
+    let same = |name: &&String| *name == wanted || (step(name).is_some() && step(name) == step(wanted));
+    let Some(checkpoint) = known.iter().find(same) else {
+        return Err(Error::UnknownCheckpoint { name: wanted.to_owned(), known });
+    };
     let names = shards_of(run, checkpoint)?;
     if names.is_empty() {
         let path = run.root().join("checkpoints").join(checkpoint).join("manifest.json");
         return Err(Error::NoShards(path));
     }
     let mut shards = Vec::with_capacity(names.len());
+    let mut origins = Origins::default();
     for shard in names {
         let (documents, tokens) = count(run, &shard)?;
+        origins.add(run, &shard, limit)?;
         let documents_file = format!("tokens/{shard}.docs.parquet");
         shards.push(ShardDocuments { shard, documents_file, documents, tokens });
     }
+    let documents = shards.iter().map(|shard| shard.documents).sum::<u64>();
     Ok(CheckpointDocuments {
-        checkpoint: checkpoint.to_owned(),
-        documents: shards.iter().map(|shard| shard.documents).sum(),
+        checkpoint: checkpoint.clone(),
+        documents,
         tokens: shards.iter().map(|shard| shard.tokens).sum(),
         shards,
+        sources_total: origins.sources.len() as u64,
+        without_source: documents.saturating_sub(origins.found),
+        sources: origins.largest(limit),
+        first_documents: origins.first,
     })
+}
+
+/// The number of a checkpoint: `step-600` and `step-00000600` are one.
+fn step(name: &str) -> Option<u64> {
+    let digits = name.strip_prefix("step-")?;
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+}
+
+/// Where documents came from.
+#[derive(Default)]
+struct Origins {
+    /// Documents and tokens by source: as many entries as the run had input files.
+    sources: BTreeMap<String, (u64, u64)>,
+    found: u64,
+    first: Vec<DocumentName>,
+}
+
+impl Origins {
+    /// Adds the documents of a shard. They are those of the part of the same number, so one part's names are in memory.
+    fn add(&mut self, run: &Run, shard: &str, limit: usize) -> Result<(), Error> {
+        let Some(part) = scan_part(run, shard)? else { return Ok(()) };
+        let Some(tokens) = scan_tokens(run, &[shard.to_owned()])? else { return Ok(()) };
+        let names = part.select(["id", "source", "record", "url"].map(col));
+        let joined =
+            tokens.join(names, [col("id")], [col("id")], JoinArgs::new(JoinType::Inner)).collect()?;
+        self.found += joined.height() as u64;
+        let left = limit.saturating_sub(self.first.len()) as u32;
+        if left > 0 {
+            let rows = joined
+                .clone()
+                .lazy()
+                .sort(["sequence"], SortMultipleOptions::default())
+                .limit(left)
+                .collect()?;
+            for row in 0..rows.height() {
+                self.first.push(name(&rows, row)?);
+            }
+        }
+        let sums = [len().alias("documents"), col("length").sum().alias("tokens")];
+        let sums = joined.lazy().group_by([col("source")]).agg(sums).collect()?;
+        for row in 0..sums.height() {
+            let sum = self.sources.entry(text(&sums, "source", row)?).or_default();
+            sum.0 += number(&sums, "documents", row)?;
+            sum.1 += number(&sums, "tokens", row)?;
+        }
+        Ok(())
+    }
+
+    /// The sources with most documents; equals by name.
+    fn largest(&self, limit: usize) -> Vec<SourceDocuments> {
+        let mut sources: Vec<_> = self
+            .sources
+            .iter()
+            .map(|(source, &(documents, tokens))| SourceDocuments {
+                source: source.clone(),
+                documents,
+                tokens,
+            })
+            .collect();
+        sources.sort_by(|a, b| b.documents.cmp(&a.documents).then_with(|| a.source.cmp(&b.source)));
+        sources.truncate(limit);
+        sources
+    }
 }
 
 fn count(run: &Run, shard: &str) -> Result<(u64, u64), Error> {

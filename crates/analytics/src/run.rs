@@ -9,6 +9,7 @@ use orchestrator_storage::RelativePath;
 use orchestrator_storage::manifest::{SCHEMA_VERSION, StageManifest};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::error::Error;
 
@@ -39,6 +40,12 @@ impl Stage {
         self.files("part-").next().is_some()
     }
 
+    /// The stage's `samples-NNNNN.json`, as paths relative to the output.
+    pub(crate) fn samples(&self) -> impl Iterator<Item = &str> {
+        let files = self.manifest.files.iter().map(|file| &file.path);
+        files.filter(|path| path.file_name().starts_with("samples-")).map(RelativePath::as_str)
+    }
+
     /// The stage's Parquet files whose names start with `prefix`, as paths relative to the output.
     pub(crate) fn files<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
         let files = self.manifest.files.iter().map(|file| &file.path);
@@ -57,6 +64,8 @@ pub struct Run {
     name: Option<String>,
     seed: Option<u64>,
     stages: Vec<Stage>,
+    /// Outputs of earlier runs that the job began with, each with the stage it took.
+    earlier: Vec<(String, String)>,
 }
 
 #[derive(Default, Deserialize)]
@@ -64,6 +73,16 @@ pub struct Run {
 struct Job {
     name: Option<String>,
     seed: Option<u64>,
+    pipeline: Vec<Value>,
+}
+
+impl Job {
+    /// The earlier runs that its read steps name.
+    fn earlier(&self) -> Vec<(String, String)> {
+        let reads = self.pipeline.iter().filter_map(|step| step.get("read"));
+        let named = reads.filter_map(|read| Some((read.get("run")?.as_str()?, read.get("stage")?.as_str()?)));
+        named.map(|(run, stage)| (run.to_owned(), stage.to_owned())).collect()
+    }
 }
 
 impl Run {
@@ -102,7 +121,8 @@ impl Run {
             *count += 1;
             stage.table = if *count == 1 { stage.name.clone() } else { format!("{}_{count}", stage.name) };
         }
-        Ok(Self { root: root.to_owned(), name: job.name, seed: job.seed, stages })
+        let earlier = job.earlier();
+        Ok(Self { root: root.to_owned(), name: job.name, seed: job.seed, stages, earlier })
     }
 
     /// The output directory.
@@ -118,6 +138,11 @@ impl Run {
     /// The job's seed, if `job.yaml` gives it.
     pub fn seed(&self) -> Option<u64> {
         self.seed
+    }
+
+    /// Outputs of the earlier runs that the job began with, each with the stage whose documents it took.
+    pub fn earlier(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.earlier.iter().map(|(run, stage)| (run.as_str(), stage.as_str()))
     }
 
     /// Published stages in the order of the pipeline.

@@ -54,6 +54,16 @@ pub(crate) fn scan_each_part(run: &Run, stage: &Stage) -> Result<Vec<LazyFrame>,
         .collect()
 }
 
+/// The part that a token shard was made of: the one of the same number in the last stage that wrote documents.
+pub(crate) fn scan_part(run: &Run, shard: &str) -> Result<Option<LazyFrame>, Error> {
+    let (Some(stage), Some((_, number))) = (run.last_materialised(), shard.rsplit_once('-')) else {
+        return Ok(None);
+    };
+    let name = format!("/part-{number}.parquet");
+    let files: Vec<_> = stage.files(Kind::Parts.prefix()).filter(|file| file.ends_with(&name)).collect();
+    scan_files(run, &stage.name, &files, None)
+}
+
 /// Names of the token shards, `train-00000` and the like, in order.
 pub(crate) fn token_shards(run: &Run) -> Result<Vec<String>, Error> {
     let mut names = file_names(&run.root().join("tokens"))?;

@@ -10,6 +10,8 @@
 //! Dropped files and notes are small, and parts are opened only for what those cannot say; of every file only the
 //! columns asked for are read, and the filter goes down into the scan, where row groups without the key are passed over.
 
+use std::path::Path;
+
 use orchestrator_core::DocumentId;
 use polars::prelude::{DataFrame, Expr, LazyFrame, col, lit};
 use serde::Serialize;
@@ -37,6 +39,29 @@ pub struct Trace {
     pub tokens: Vec<TokenPlace>,
     /// Checkpoints that were trained on a shard that holds it.
     pub checkpoints: Vec<String>,
+    /// What happened to it in the runs that this one began with (`read: {run, stage}`), in the order of the read steps.
+    pub earlier: Vec<Earlier>,
+}
+
+/// An earlier run that this one took its documents from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Earlier {
+    /// Its output.
+    pub run: String,
+    /// The stage whose documents were taken.
+    pub stage: String,
+    /// What happened to the document there.
+    pub found: Found,
+}
+
+/// What an earlier run says of the document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Found {
+    /// Its trace.
+    Trace(Box<Trace>),
+    /// Why there is none, as a sentence.
+    Absent(String),
 }
 
 /// Names a document and where it came from.
@@ -110,8 +135,15 @@ pub struct TokenPlace {
     pub length: u64,
 }
 
+/// Runs that were begun with runs are followed so far.
+const MOST_RUNS: u32 = 32;
+
 /// Follows the document with the id `key` (32 hexadecimal digits) or the URL `key` through the run.
 pub fn trace(run: &Run, key: &str) -> Result<Trace, Error> {
+    trace_back(run, key, MOST_RUNS)
+}
+
+fn trace_back(run: &Run, key: &str, runs_left: u32) -> Result<Trace, Error> {
     let (document, others, end) = if let Ok(id) = key.to_ascii_lowercase().parse::<DocumentId>() {
         let id = id.to_string();
         let (mut found, end) = locate(run, &col("id").eq(lit(id.as_str())), 1)?;
@@ -130,7 +162,33 @@ pub fn trace(run: &Run, key: &str) -> Result<Trace, Error> {
     let tokens = token_places(run, &document.id)?;
     let steps = steps(run, &document, &end, !tokens.is_empty())?;
     let checkpoints = checkpoints(run, &tokens)?;
-    Ok(Trace { document, others, steps, tokens, checkpoints })
+    let earlier = earlier(run, &document.id, runs_left)?;
+    Ok(Trace { document, others, steps, tokens, checkpoints, earlier })
+}
+
+/// Asks the runs that this one began with; documents keep their ids on the way.
+fn earlier(run: &Run, id: &str, runs_left: u32) -> Result<Vec<Earlier>, Error> {
+    let mut asked = Vec::new();
+    for (place, stage) in run.earlier() {
+        let found = if place.contains("://") && !place.starts_with("file://") {
+            Found::Absent("The earlier run is remote: copy it here and trace the document there.".to_owned())
+        } else if runs_left == 0 {
+            Found::Absent("No more runs before this one are followed.".to_owned())
+        } else {
+            let path = Path::new(place.strip_prefix("file://").unwrap_or(place));
+            match Run::open(path).and_then(|earlier| trace_back(&earlier, id, runs_left - 1)) {
+                Ok(trace) => Found::Trace(Box::new(trace)),
+                // Documents may come from another of the runs that were read.
+                Err(Error::UnknownDocument { .. }) => {
+                    Found::Absent("The earlier run has not seen the document.".to_owned())
+                }
+                Err(Error::NotARun(_)) => Found::Absent("The earlier run is no longer there.".to_owned()),
+                Err(error) => return Err(error),
+            }
+        };
+        asked.push(Earlier { run: place.to_owned(), stage: stage.to_owned(), found });
+    }
+    Ok(asked)
 }
 
 /// How far the files show a document to have come.
@@ -265,7 +323,7 @@ fn checkpoints(run: &Run, tokens: &[TokenPlace]) -> Result<Vec<String>, Error> {
     Ok(kept)
 }
 
-fn name(rows: &DataFrame, row: usize) -> Result<DocumentName, Error> {
+pub(crate) fn name(rows: &DataFrame, row: usize) -> Result<DocumentName, Error> {
     let url = text(rows, "url", row)?;
     Ok(DocumentName {
         id: text(rows, "id", row)?,

@@ -4,7 +4,7 @@ mod fixture;
 
 use fixture::{DOCUMENTS, HOSTILE, Output, data_run, id, trained_run, url};
 use orchestrator_analytics::{
-    Error, Run, Section, Verdict, checkpoint_documents, query, report, report_html, stats, trace,
+    Error, Found, Run, Section, Verdict, checkpoint_documents, query, report, report_html, stats, trace,
 };
 use serde_json::json;
 
@@ -83,6 +83,32 @@ fn a_kept_document_is_traced_to_its_tokens_and_checkpoints() {
 }
 
 #[test]
+fn a_run_begun_from_a_run_is_followed_back() {
+    let first = data_run();
+    let second = Output::new();
+    let job = |run: &str| {
+        format!("name: second\npipeline:\n- read:\n    run: {run}\n    stage: pii\n- pii: {{}}\n")
+    };
+    second.write("job.yaml", &job(first.path().to_str().expect("UTF-8")));
+    let file = fixture::part(&second, "stages/00-read/part-00000.parquet", &[20, 21]);
+    fixture::manifest(&second, 0, "read", 2, 2, &json!({}), &[file]);
+    let found = trace(&open(&second), &id(20)).expect("a trace");
+    assert_eq!((found.steps.len(), found.earlier.len()), (1, 1));
+    assert_eq!(
+        (&*found.earlier[0].stage, &*found.earlier[0].run),
+        ("pii", first.path().to_str().expect("UTF-8"))
+    );
+    let before = trace(&open(&first), &id(20)).expect("a trace");
+    assert_eq!(found.earlier[0].found, Found::Trace(Box::new(before)), "the same as asked there");
+    drop(first);
+    let found = trace(&open(&second), &id(20)).expect("a trace");
+    let Found::Absent(reason) = &found.earlier[0].found else { panic!("the run is gone") };
+    assert!(reason.contains("no longer there"), "{reason}");
+    second.write("job.yaml", &job(second.path().to_str().expect("UTF-8")));
+    assert!(trace(&open(&second), &id(20)).is_ok(), "a run that names itself ends");
+}
+
+#[test]
 fn unknown_documents_are_said_to_be() {
     let output = data_run();
     for key in ["https://nowhere.example", "00000000000000000000000000000000", "' OR 1=1 --"] {
@@ -97,10 +123,15 @@ fn a_checkpoint_names_its_documents() {
     let run = open(&output);
     insta::assert_json_snapshot!(
         "checkpoint",
-        checkpoint_documents(&run, "step-00000400").expect("a checkpoint")
+        checkpoint_documents(&run, "step-00000400", 2).expect("a checkpoint")
     );
-    for name in ["step-00000440", "../x"] {
-        let error = checkpoint_documents(&run, name).expect_err(name);
+    let all = checkpoint_documents(&run, "step-400", 100).expect("the zeros may be left out");
+    assert_eq!((all.sources_total, all.sources.len(), all.without_source), (2, 2, 0));
+    assert_eq!(all.sources.iter().map(|source| source.documents).sum::<u64>(), all.documents);
+    assert_eq!(all.sources.iter().map(|source| source.tokens).sum::<u64>(), all.tokens);
+    assert_eq!(all.first_documents.len() as u64, all.documents);
+    for name in ["step-00000440", "step-440", "step-", "step-+400", "../x"] {
+        let error = checkpoint_documents(&run, name, 2).expect_err(name);
         assert!(matches!(error, Error::UnknownCheckpoint { .. }), "{error}");
     }
 }
@@ -132,7 +163,12 @@ fn hostile_text_stays_text() {
     let Section::Data(samples) = &mut report.kept_samples else { panic!("the run kept documents") };
     samples[0].text = HOSTILE.to_owned();
     samples[0].url = Some("javascript:alert(1)\"><script>".to_owned());
+    let Section::Data(dropped) = &mut report.dropped_samples else { panic!("the run dropped documents") };
+    assert!(dropped.iter().filter(|sample| sample.text.is_none()).all(|sample| sample.rule == "malformed"));
+    dropped[0].text = Some(format!("<iframe {HOSTILE}"));
+    dropped[1].value = HOSTILE.to_owned();
     let html = report_html(&report).expect("a page");
+    assert!(!html.contains("<iframe"), "dropped texts are escaped as well");
     assert!(!html.contains("<script"), "no script, from whatever document");
     assert!(html.contains("&#60;script&#62;alert") && html.contains("rivers &#60;b&#62;"));
     assert_eq!(html.matches("</style>").count(), 1);
@@ -152,8 +188,8 @@ fn a_run_without_training_says_so() {
     assert_eq!(lengths.bins.iter().map(|bin| bin.kept).sum::<u64>(), DOCUMENTS - 14);
     assert_eq!(
         lengths.bins.iter().map(|bin| bin.dropped).sum::<u64>(),
-        8,
-        "those whose text the filter wrote"
+        13,
+        "all but the record that never became a text"
     );
     insta::assert_snapshot!(lengths.missing.as_deref().unwrap_or_default());
 }

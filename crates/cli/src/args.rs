@@ -100,7 +100,8 @@ pub(crate) struct RunArgs {
     /// Tasks at a time. By default one for each core.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) workers: Option<u32>,
-    /// Where the journal lies; by default in the output, or beside the job file when the output is remote.
+    /// Where the journal lies; by default in the output, or in `.orchestrator-NAME` of the working directory when the output
+    /// is remote.
     #[arg(long)]
     pub(crate) state: Option<PathBuf>,
     /// Keep the phases of an earlier run in the same output whose configuration and inputs are equal.
@@ -258,8 +259,11 @@ pub(crate) struct InspectArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct TraceArgs {
-    /// A document's id, or its URL; or a checkpoint (`step-00002000`).
+    /// A document's id, or its URL; or a checkpoint (`step-00002000` or `step-2000`).
     pub(crate) what: String,
+    /// Sources and documents of a checkpoint to list.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) limit: usize,
     /// The run's output.
     #[arg(long, default_value = ".")]
     pub(crate) run: PathBuf,
@@ -302,7 +306,7 @@ pub(crate) struct GenerateArgs {
     /// Beam search with so many beams instead of sampling.
     #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p"])]
     pub(crate) beams: Option<usize>,
-    /// Samples to draw.
+    /// Samples to draw; with `--beams` the best of so many.
     #[arg(long, default_value_t = 1)]
     pub(crate) samples: usize,
     /// Where chance starts.

@@ -43,7 +43,8 @@ impl Console {
         std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() && !self.is_json()
     }
 
-    /// Prints a result: `value` as JSON, or `text` for a person.
+    /// Prints a result: `value` as JSON, or `text` for a person, whose terminal is spared what it would obey: documents,
+    /// file names and models hold all kinds of characters.
     pub(crate) fn result(
         &self,
         value: &impl Serialize,
@@ -51,7 +52,7 @@ impl Console {
     ) -> Result<(), Failure> {
         let mut rendered = match self.format {
             Format::Json => serde_json::to_string_pretty(value).map_err(anyhow::Error::from)?,
-            Format::Human => text(),
+            Format::Human => visible(&text()),
         };
         if !rendered.ends_with('\n') {
             rendered.push('\n');
@@ -76,6 +77,11 @@ impl Console {
     pub(crate) fn failure(&self, failure: &Failure) {
         self.note(&format!("error: {failure}"));
     }
+}
+
+/// A text with a space for each control character that does not lay it out.
+fn visible(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { ' ' } else { c }).collect()
 }
 
 fn write_out(text: &str) -> Result<(), Failure> {
@@ -127,6 +133,11 @@ pub(crate) fn percent(part: u64, whole: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_not_printed() {
+        assert_eq!(visible("a\u{1b}[2J\tb\r\nc\u{9b}31m\u{7}é"), "a [2J\tb \nc 31m é");
+    }
 
     #[test]
     fn numbers_are_grouped_in_threes() {

@@ -8,6 +8,7 @@ pub mod document;
 pub mod error_code;
 pub mod ids;
 pub mod outcome;
+pub mod samples;
 pub mod units;
 pub mod verdict;
 
@@ -17,4 +18,5 @@ pub use document::{Document, Media};
 pub use error_code::ErrorCode;
 pub use ids::{AttemptId, DocumentId, FencingToken, JobId, WorkerId};
 pub use outcome::{FROZEN_FILES, FileKind, FileRecord, StageTally, TaskOutcome};
+pub use samples::{DroppedText, Lengths, StageSamples, TaskSamples};
 pub use verdict::{Decision, Dropped, Note, NoteKind, Reason};

@@ -8,6 +8,7 @@
 //! | `index` | `.orchestrator/phases/PP-index/carved-NNNNN-MMMMM.zst`; `detail` is a `Vec<Split>` | intermediate, read |
 //! | `map` | `stages/NN-name/part-NNNNN.parquet`, always, even without rows, for each stage in `parts` | part |
 //! | `map` | `stages/NN-name/dropped-NNNNN.parquet`, `notes-NNNNN.parquet` where there are rows | dropped, notes |
+//! | `map` | `stages/NN-name/samples-NNNNN.json`, always: what its stages dropped, for the report | product, the last stage |
 //! | `map` | `.orchestrator/phases/PP-map/signatures-NNNNN.*` or `scores-NNNNN.*`, always | intermediate, the barrier's stage |
 //! | `bands` | `.orchestrator/phases/PP-bands/edges-NNNNN.*`, always | intermediate, dedup |
 //! | `clusters` | `.orchestrator/phases/PP-clusters/verdicts-NNNNN.*`, one for each part, `NNNNN` the part's number | intermediate, dedup |

@@ -61,8 +61,8 @@ pub fn generate(
     if prompt.is_empty() {
         return Err(ModelError::Shape { what: "the prompt", expected: 1, found: 0 });
     }
-    if let Strategy::Beam { beams, length_penalty } = options.strategy {
-        return beam_search(engine, config, prompt, options, beams, length_penalty);
+    if let Strategy::Beam { .. } = options.strategy {
+        return Ok(best_beams(engine, config, prompt, options)?.swap_remove(0));
     }
     let mut tokens = prompt.to_vec();
     for step in 0..options.max_tokens {
@@ -77,6 +77,24 @@ pub fn generate(
         }
     }
     Ok(tokens.split_off(prompt.len()))
+}
+
+/// All continuations that a search with [`Strategy::Beam`] follows at its end, best first: at least one, at most as many
+/// as it has beams, no two alike. Other strategies give the one continuation that [`generate`] gives.
+pub fn best_beams(
+    engine: &mut dyn Engine,
+    config: &ModelConfig,
+    prompt: &[u32],
+    options: &GenerateOptions,
+) -> Result<Vec<Vec<u32>>, ModelError> {
+    validate(&options.strategy)?;
+    let Strategy::Beam { beams, length_penalty } = options.strategy else {
+        return Ok(vec![generate(engine, config, prompt, options, &mut |_| true)?]);
+    };
+    if prompt.is_empty() {
+        return Err(ModelError::Shape { what: "the prompt", expected: 1, found: 0 });
+    }
+    beam_search(engine, config, prompt, options, beams, length_penalty)
 }
 
 fn validate(strategy: &Strategy) -> Result<(), ModelError> {
@@ -160,7 +178,7 @@ fn beam_search(
     options: &GenerateOptions,
     beams: usize,
     length_penalty: f64,
-) -> Result<Vec<u32>, ModelError> {
+) -> Result<Vec<Vec<u32>>, ModelError> {
     let mut followed = vec![Beam { tokens: prompt.to_vec(), score: 0.0, ended: false }];
     for _ in 0..options.max_tokens {
         let mut next: Vec<Beam> = Vec::new();
@@ -190,8 +208,7 @@ fn beam_search(
             break;
         }
     }
-    let best = followed.swap_remove(0);
-    Ok(best.tokens[prompt.len()..].to_vec())
+    Ok(followed.into_iter().map(|mut beam| beam.tokens.split_off(prompt.len())).collect())
 }
 
 #[cfg(test)]

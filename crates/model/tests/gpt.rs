@@ -1,6 +1,6 @@
 //! The GPT family against a plain implementation in f64, finite differences, and the keys of the public library.
 
-use orchestrator_model::generate::{GenerateOptions, Strategy, generate};
+use orchestrator_model::generate::{GenerateOptions, Strategy, best_beams, generate};
 use orchestrator_model::objectives::causal;
 use orchestrator_model::{Device, DropoutSeed, ModelConfig, Tokens, open};
 
@@ -211,5 +211,35 @@ fn generation_is_seeded_and_beams_beat_greed() {
     assert_eq!(run(sample(1)), run(sample(1)));
     assert_ne!(run(sample(1)), run(sample(2)));
     assert_eq!(run(Strategy::Beam { beams: 1, length_penalty: 1.0 }), greedy);
-    assert_eq!(run(Strategy::Beam { beams: 4, length_penalty: 1.0 }).len(), 25);
+    // Over one step beams rank all tokens; over several they must find what is at least as likely as the greedy text.
+    let mut judge = open(&config, &weights, Device::Cpu).expect("opens");
+    let mut score = |tokens: &[u32]| {
+        let mut text = vec![1, 2, 3];
+        let mut sum = 0.0;
+        for &token in tokens {
+            let recent = &text[text.len().saturating_sub(config.context)..];
+            let tokens = Tokens::new(recent, recent.len(), config.vocabulary).expect("fits");
+            let logits = judge.last_logits(&tokens).expect("runs");
+            let total: f64 = logits.iter().map(|logit| f64::from(*logit).exp()).sum();
+            sum += f64::from(logits[token as usize]) - total.ln();
+            text.push(token);
+        }
+        sum
+    };
+    let search = |beams| GenerateOptions {
+        max_tokens: 6,
+        end_of_text: None,
+        strategy: Strategy::Beam { beams, length_penalty: 1.0 },
+    };
+    let greedy = score(&greedy[..6]);
+    let mut engine = open(&config, &weights, Device::Cpu).expect("opens");
+    let best = best_beams(&mut *engine, &config, &[1, 2, 3], &search(8)).expect("runs");
+    assert_eq!(best.len(), 8);
+    let distinct: std::collections::BTreeSet<_> = best.iter().collect();
+    assert_eq!(distinct.len(), 8, "no two alike: {best:?}");
+    let scores: Vec<f64> = best.iter().map(|tokens| score(tokens)).collect();
+    assert!(scores.windows(2).all(|pair| pair[0] >= pair[1] - 1e-4), "best first: {scores:?}");
+    assert!(scores[0] >= greedy - 1e-4, "{} is not below the greedy {greedy}", scores[0]);
+    let first = generate(&mut *engine, &config, &[1, 2, 3], &search(8), &mut |_| true).expect("runs");
+    assert_eq!(first, best[0]);
 }

@@ -24,14 +24,22 @@ impl Drop for Server {
 
 fn start() -> Option<(Server, u16)> {
     let port = TcpListener::bind("127.0.0.1:0").ok()?.local_addr().ok()?.port();
-    let program = std::env::var("ORCHESTRATOR_MOTO").unwrap_or_else(|_| "moto_server".to_owned());
+    let tools = std::env::var("ORCHESTRATOR_TOOLS")
+        .or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cache/orchestrator/tools")))
+        .map(|tools| format!("{tools}/bin/moto_server"))
+        .ok()
+        .filter(|program| std::path::Path::new(program).exists());
+    let program =
+        std::env::var("ORCHESTRATOR_MOTO").ok().or(tools).unwrap_or_else(|| "moto_server".to_owned());
     let child = Command::new(program)
         .args(["-H", "127.0.0.1", "-p", &port.to_string()])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn();
     let Ok(child) = child else {
-        println!("skipped: no moto_server in PATH, and ORCHESTRATOR_MOTO names none");
+        println!(
+            "skipped: no moto_server in PATH, and ORCHESTRATOR_MOTO names none; `bash .ci/tools` installs it"
+        );
         return None;
     };
     let server = Server(child);

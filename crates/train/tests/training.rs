@@ -1,6 +1,7 @@
 //! Promises of the loop: bits do not depend on ranks, a resumed run is the uninterrupted one, and models learn.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use orchestrator_train::policy::{Action, PolicyOptions};
 use orchestrator_train::schedule::ScheduleOptions;
 use orchestrator_train::tokens::MemoryTokens;
 use orchestrator_train::trainer::{Data, Outcome, Trainer};
-use orchestrator_train::{TrainError, TrainOptions, export};
+use orchestrator_train::{Collective, CollectiveError, TrainError, TrainOptions, export};
 
 fn options() -> TrainOptions {
     TrainOptions {
@@ -93,10 +94,44 @@ struct Log {
     phases: Vec<Phase>,
     rollbacks: Vec<u64>,
     stop_at: Option<u64>,
+    /// The step whose loss is made no number, and the switch of the collective that does it; once.
+    poison: Option<(u64, Arc<AtomicBool>)>,
+}
+
+/// Lets everything through; switched on, it turns the last number of the next message into NaN.
+struct Poisoned {
+    inner: LocalCollective,
+    switch: Arc<AtomicBool>,
+}
+
+impl Collective for Poisoned {
+    fn rank(&self) -> usize {
+        self.inner.rank()
+    }
+
+    fn world_size(&self) -> usize {
+        self.inner.world_size()
+    }
+
+    fn exchange(&mut self, mut outgoing: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, CollectiveError> {
+        if self.switch.swap(false, Ordering::Relaxed) {
+            for message in &mut outgoing {
+                let number = message.last_chunk_mut::<8>().expect("losses are f64");
+                *number = f64::NAN.to_le_bytes();
+            }
+        }
+        self.inner.exchange(outgoing)
+    }
 }
 
 impl Observer for Log {
-    fn on_phase(&mut self, _: u64, phase: Phase, _: u64) {
+    fn on_phase(&mut self, step: u64, phase: Phase, _: u64) {
+        // Losses are the first that a step exchanges.
+        if phase == Phase::Collective
+            && let Some((_, switch)) = self.poison.take_if(|(bad, _)| *bad == step)
+        {
+            switch.store(true, Ordering::Relaxed);
+        }
         self.phases.push(phase);
     }
 
@@ -144,6 +179,17 @@ fn run_on(
     resume: Option<&Files>,
     stop_at: Option<u64>,
 ) -> Run {
+    run_poisoned(data, options, world_size, (resume, stop_at), None)
+}
+
+/// Runs all ranks; the last one's loss at step `poison` is no number.
+fn run_poisoned(
+    data: &Data,
+    options: &TrainOptions,
+    world_size: usize,
+    (resume, stop_at): (Option<&Files>, Option<u64>),
+    poison: Option<u64>,
+) -> Run {
     let store = Store::default();
     let mut results = thread::scope(|scope| {
         let ranks: Vec<_> = LocalCollective::group(world_size)
@@ -152,10 +198,15 @@ fn run_on(
                 let store = store.clone();
                 scope.spawn(move || {
                     let resume = resume.map(|files| files as &dyn CheckpointSource);
+                    let switch = Arc::default();
+                    let poison = poison
+                        .filter(|_| collective.rank() + 1 == world_size)
+                        .map(|step| (step, Arc::clone(&switch)));
+                    let collective = Poisoned { inner: collective, switch };
                     let mut trainer =
                         Trainer::new(options, data.clone(), Box::new(collective), Device::Cpu, resume)
                             .expect("valid options");
-                    let mut log = Log { store, stop_at, ..Log::default() };
+                    let mut log = Log { store, stop_at, poison, ..Log::default() };
                     let mut ticks = 0;
                     let outcome = trainer.run(&mut log, &mut || {
                         ticks += 1;
@@ -292,6 +343,39 @@ fn a_jump_of_the_loss_is_skipped_rolled_back_or_fatal_as_told() {
     assert!(!log.rollbacks.is_empty());
     let steps: Vec<u64> = log.metrics.iter().map(|line| line.step).collect();
     assert_eq!(steps, (1..=40).collect::<Vec<u64>>(), "each step once");
+}
+
+#[test]
+fn a_loss_that_is_no_number_is_skipped_rolled_back_or_fatal_as_told() {
+    let told = |not_a_number: Action| TrainOptions {
+        policy: PolicyOptions { not_a_number, ..PolicyOptions::default() },
+        ..options()
+    };
+    let run = |options: &TrainOptions, poison| run_poisoned(&data(), options, 2, (None, None), poison);
+    let (good, undisturbed, _) = run(&told(Action::Skip), None);
+    let steps: Vec<u64> = (1..=8).collect();
+
+    let (skipped, without, outcome) = run(&told(Action::Skip), Some(6));
+    assert_eq!(outcome.expect("goes on"), Outcome::Finished);
+    assert_eq!(skipped.metrics.iter().map(|line| line.step).collect::<Vec<_>>(), steps);
+    assert_eq!(skipped.metrics[..5], good.metrics[..5], "nothing is wrong before");
+    let bad = &skipped.metrics[5];
+    assert_eq!(bad.loss, None);
+    assert!(bad.policy.as_deref().is_some_and(|policy| policy.contains("NaN")), "{bad:?}");
+    assert_ne!(without, undisturbed, "the step's update is left out");
+    assert!(without.iter().all(|bits| f32::from_bits(*bits).is_finite()));
+    assert!(skipped.metrics[6].loss.is_some() && skipped.metrics[6].policy.is_none(), "and then all is well");
+
+    let (_, _, outcome) = run(&told(Action::Stop), Some(6));
+    let error = outcome.expect_err("fails");
+    assert!(matches!(error, TrainError::Diverged { step: 6, .. }), "{error}");
+
+    let (log, weights, outcome) = run(&told(Action::Rollback), Some(6));
+    assert_eq!(outcome.expect("goes on"), Outcome::Finished);
+    assert_eq!(log.rollbacks, [4], "to the last checkpoint, once");
+    assert_eq!(log.metrics.iter().map(|line| line.step).collect::<Vec<_>>(), steps, "each step once");
+    assert!(log.metrics[5].policy.as_deref().is_some_and(|policy| policy.contains("rollback")));
+    assert!(weights == without, "steps done again are the same; only the bad one is left out");
 }
 
 #[test]

@@ -17,13 +17,14 @@ const CURVE_POINTS: usize = 800;
 pub fn report(run: &Run) -> Result<Report, Error> {
     let metrics = Metrics::read(run)?;
     let stages = stats(run).stages;
+    let seen = samples::Seen::read(run)?;
     Ok(Report {
         schema_version: 1,
         name: run.name().map(str::to_owned),
         seed: run.seed(),
         digest: stages.last().map(|s| Digested { stage: s.stage.clone(), digest: s.digest.clone() }),
         headline: headline(run, metrics.as_ref())?,
-        lengths: documents::lengths(run)?,
+        lengths: documents::lengths(run, &seen),
         languages: documents::languages(run)?,
         duplicates: documents::duplicates(run)?,
         training: match &metrics {
@@ -32,7 +33,7 @@ pub fn report(run: &Run) -> Result<Report, Error> {
         },
         generated: samples::generated(run)?,
         kept_samples: samples::kept(run)?,
-        dropped_samples: samples::dropped(run)?,
+        dropped_samples: samples::dropped(run, &seen),
         stages,
     })
 }

@@ -1,32 +1,29 @@
 //! What documents are like: their lengths, languages and duplicates.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use polars::prelude::{IntoLazy, JoinArgs, JoinType, LazyFrame, col, len, lit};
+use orchestrator_core::Lengths as Counts;
+use polars::prelude::{col, len, lit};
 use serde::Serialize;
 
 use super::Section;
+use super::samples::Seen;
 use crate::error::Error;
-use crate::run::{Run, Stage};
-use crate::tables::{Kind, scan, scan_each_part};
+use crate::run::Run;
+use crate::tables::{Kind, scan};
 use crate::trace::{number, text};
 
-/// Documents that one histogram looks at. Above it only ids below a bound are taken: ids are hashes, so those are an
-/// even sample, the same in every run.
-const SAMPLE_DOCUMENTS: u64 = 1_000_000;
 /// Languages named one by one; the rest are summed.
 const NAMED_LANGUAGES: usize = 12;
 
 /// A histogram of text lengths in UTF-8 bytes. Bins widen by the square root of 2.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Lengths {
-    /// One document in so many was looked at.
-    pub one_in: u64,
     /// The stage whose documents are the kept ones.
     pub stage: String,
     /// Bins from the first to the last that holds a document.
     pub bins: Vec<Bin>,
-    /// Why dropped documents are missing from the bins; absent where all are in.
+    /// Which dropped records are missing from the bins and why; absent where all are in.
     pub missing: Option<String>,
 }
 
@@ -87,91 +84,52 @@ pub struct ClusterSize {
     pub clusters: u64,
 }
 
-pub(super) fn lengths(run: &Run) -> Result<Section<Lengths>, Error> {
+pub(super) fn lengths(run: &Run, seen: &Seen) -> Section<Lengths> {
     let Some(last) = run.last_materialised() else {
-        return Ok(Section::absent("No stage has written documents."));
+        return Section::absent("No stage has written documents.");
     };
-    let largest = run
-        .document_stages()
-        .map(|stage| stage.manifest.kept.saturating_add(stage.dropped()))
-        .max()
-        .unwrap_or(0);
-    let one_in = largest.div_ceil(SAMPLE_DOCUMENTS).max(1);
-    let mut bins = BTreeMap::<u32, (u64, u64)>::new();
-    // One part at a time: texts are what is large in a run.
-    for part in scan_each_part(run, last)? {
-        for length in text_lengths(sampled(part, one_in))? {
-            bins.entry(bin_of(length)).or_default().0 += 1;
+    let kept = seen.get(last).map(|stage| stage.kept.clone()).unwrap_or_default();
+    let mut dropped = Counts::default();
+    let (mut without_text, mut uncounted) = (0u64, Vec::new());
+    for stage in run.document_stages().filter(|stage| stage.dropped() > 0) {
+        let counted = seen.get(stage).map_or(0, |seen| {
+            dropped.append(&seen.dropped);
+            without_text = without_text.saturating_add(seen.without_text);
+            seen.dropped.total().saturating_add(seen.without_text)
+        });
+        if counted != stage.dropped() {
+            uncounted.push(stage.name.as_str());
         }
     }
+    if kept.total() != last.manifest.kept {
+        return Section::absent(format!(
+            "The lengths of the documents of {} were not counted: another version of the program wrote them.",
+            last.name
+        ));
+    }
+    let bins: BTreeSet<u32> = kept.0.keys().chain(dropped.0.keys()).copied().collect();
+    let (Some(&first), Some(&end)) = (bins.first(), bins.last()) else {
+        return Section::absent("No document was kept.");
+    };
+    let count = |counts: &Counts, bin| counts.0.get(&bin).copied().unwrap_or(0);
+    let bin = |index| Bin {
+        from: Counts::bin_start(index),
+        to: Counts::bin_start(index + 1),
+        kept: count(&kept, index),
+        dropped: count(&dropped, index),
+    };
     let mut missing = Vec::new();
-    let mut before: Option<&Stage> = None;
-    for stage in run.document_stages() {
-        if stage.dropped() > 0 {
-            match (before, scan(run, stage, Kind::Dropped)?) {
-                (Some(before), Some(dropped)) => {
-                    let ids = sampled(dropped, one_in).select([col("id")]).collect()?.lazy();
-                    for part in scan_each_part(run, before)? {
-                        let inner = JoinArgs::new(JoinType::Inner);
-                        let joined = sampled(part, one_in).join(ids.clone(), [col("id")], [col("id")], inner);
-                        for length in text_lengths(joined)? {
-                            bins.entry(bin_of(length)).or_default().1 += 1;
-                        }
-                    }
-                }
-                (None, _) | (_, None) => missing.push(stage.name.as_str()),
-            }
-        }
-        if stage.is_materialised() {
-            before = Some(stage);
-        }
+    if without_text > 0 {
+        missing.push(format!("Records that never became a text are not in the chart: {without_text}."));
     }
-    let (Some(first), Some(end)) = (bins.keys().next().copied(), bins.keys().next_back().copied()) else {
-        return Ok(Section::absent("No document was kept."));
-    };
-    let bin = |index| {
-        let (kept, dropped) = bins.get(&index).copied().unwrap_or_default();
-        Bin { from: bin_start(index), to: bin_start(index + 1), kept, dropped }
-    };
-    let missing = (!missing.is_empty()).then(|| {
-        format!(
-            "Documents dropped by {} are not in the chart: no stage before wrote their text (with keep: true it does).",
-            missing.join(", ")
-        )
-    });
-    Ok(Section::Data(Lengths {
-        one_in,
+    if !uncounted.is_empty() {
+        missing.push(format!("Not all documents dropped by {} were counted.", uncounted.join(", ")));
+    }
+    Section::Data(Lengths {
         stage: last.name.clone(),
         bins: (first..=end).map(bin).collect(),
-        missing,
-    }))
-}
-
-/// The documents whose ids are in the first `1 / one_in` of all ids.
-fn sampled(frame: LazyFrame, one_in: u64) -> LazyFrame {
-    if one_in <= 1 {
-        return frame;
-    }
-    let bound = format!("{:032x}", u128::MAX / u128::from(one_in));
-    frame.filter(col("id").lt(lit(bound)))
-}
-
-fn text_lengths(frame: LazyFrame) -> Result<Vec<u64>, Error> {
-    let rows = frame.select([col("text").str().len_bytes().alias("length")]).collect()?;
-    let lengths = rows.column("length")?.as_materialized_series().u32()?.iter();
-    Ok(lengths.map(|length| length.unwrap_or(0).into()).collect())
-}
-
-/// The first length of bin `index`: 2^(index/2), rounded up.
-fn bin_start(index: u32) -> u64 {
-    let power = 1u64 << (index / 2).min(62);
-    if index.is_multiple_of(2) { power } else { (power as f64 * std::f64::consts::SQRT_2).ceil() as u64 }
-}
-
-/// The bin of a length; an empty text is with those of one byte.
-fn bin_of(length: u64) -> u32 {
-    let even = length.max(1).ilog2() * 2;
-    if length.max(1) >= bin_start(even + 1) { even + 1 } else { even }
+        missing: (!missing.is_empty()).then(|| missing.join(" ")),
+    })
 }
 
 pub(super) fn languages(run: &Run) -> Result<Section<Languages>, Error> {
@@ -258,14 +216,6 @@ fn size_range(size: u64) -> (u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_length_is_inside_its_bin() {
-        for length in (0..10_000).chain([1 << 20, (1 << 26) - 1, 1 << 40]) {
-            let bin = bin_of(length);
-            assert!(bin_start(bin) <= length.max(1) && length.max(1) < bin_start(bin + 1), "{length}");
-        }
-    }
 
     #[test]
     fn size_ranges_double() {

@@ -64,7 +64,6 @@ struct HistogramView<'a> {
     chart: BarChart,
     rows: Vec<[String; 3]>,
     stage: &'a str,
-    one_in: Option<String>,
     missing: Option<&'a str>,
 }
 
@@ -244,7 +243,6 @@ fn lengths(lengths: &Lengths) -> HistogramView<'_> {
             })
             .collect(),
         stage: &lengths.stage,
-        one_in: (lengths.one_in > 1).then(|| count(lengths.one_in)),
         missing: lengths.missing.as_deref(),
     }
 }

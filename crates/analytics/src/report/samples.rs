@@ -1,22 +1,23 @@
-//! Some documents, to look at. The choice is the lowest hash of the id: no preference, and the same every time.
+//! Some documents, to look at. The choice is the lowest hash of the id: no preference, and the same every time. Dropped
+//! documents no file holds: map tasks took samples of them as they passed (`samples-NNNNN.json`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use orchestrator_core::Digest;
+use orchestrator_core::{Digest, StageSamples, TaskSamples};
 use polars::prelude::{DataFrame, Expr, LazyFrame, col, lit};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Section;
 use crate::error::Error;
-use crate::run::{Run, Stage, read_bounded};
-use crate::tables::{Kind, scan, scan_each_part};
+use crate::run::{Run, Stage, read_bounded, read_json};
+use crate::tables::scan_each_part;
 use crate::trace::{number, text};
 
 /// Kept documents shown.
 const KEPT_SAMPLES: usize = 6;
-/// Dropped documents shown; one for each rule, those that dropped most first.
-const DROPPED_SAMPLES: usize = 10;
+/// Rules of which dropped documents are shown, those that dropped most first.
+const SAMPLED_RULES: usize = 12;
 /// Generated texts shown.
 const GENERATED_SAMPLES: usize = 8;
 /// Characters of a text shown.
@@ -56,7 +57,9 @@ pub struct DroppedSample {
     pub source: String,
     /// Its record in that file.
     pub record: u64,
-    /// The text's beginning; absent where no stage before wrote it.
+    /// Bytes of the whole text; absent where the record never became one.
+    pub bytes: Option<u64>,
+    /// The text's beginning, as the stage had it that dropped it.
     pub text: Option<String>,
 }
 
@@ -69,6 +72,35 @@ pub struct Generated {
     pub prompt: String,
     /// What it wrote.
     pub text: String,
+}
+
+/// What map tasks saw of documents, summed by stage.
+pub(super) struct Seen(BTreeMap<u32, StageSamples>);
+
+impl Seen {
+    /// Reads the samples of every published stage; one task's are in memory beside the sums.
+    pub(super) fn read(run: &Run) -> Result<Self, Error> {
+        let mut stages = BTreeMap::<u32, StageSamples>::new();
+        for stage in run.document_stages() {
+            for file in stage.samples() {
+                let path = run.root().join(file);
+                let Some(task) = read_json::<TaskSamples>(&path)? else {
+                    return Err(Error::MissingFile { stage: stage.name.clone(), path });
+                };
+                for samples in task.stages {
+                    let number = samples.stage;
+                    let sum = StageSamples { stage: number, ..StageSamples::default() };
+                    stages.entry(number).or_insert(sum).append(samples);
+                }
+            }
+        }
+        Ok(Self(stages))
+    }
+
+    /// What the tasks saw in a stage.
+    pub(super) fn get(&self, stage: &Stage) -> Option<&StageSamples> {
+        self.0.get(&stage.manifest.stage)
+    }
 }
 
 pub(super) fn kept(run: &Run) -> Result<Section<Vec<Sample>>, Error> {
@@ -112,50 +144,37 @@ pub(super) fn kept(run: &Run) -> Result<Section<Vec<Sample>>, Error> {
     Ok(Section::Data(samples.into_values().collect()))
 }
 
-pub(super) fn dropped(run: &Run) -> Result<Section<Vec<DroppedSample>>, Error> {
+pub(super) fn dropped(run: &Run, seen: &Seen) -> Section<Vec<DroppedSample>> {
     let mut rules: Vec<(u64, &Stage, &str)> = Vec::new();
     for stage in run.document_stages() {
         rules.extend(stage.manifest.dropped.iter().map(|(rule, &count)| (count, stage, rule.as_str())));
     }
     rules.retain(|(count, ..)| *count > 0);
+    if rules.is_empty() {
+        return Section::absent("No document was dropped.");
+    }
     rules.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.number.cmp(&b.1.number)).then(a.2.cmp(b.2)));
-    rules.truncate(DROPPED_SAMPLES);
+    rules.truncate(SAMPLED_RULES);
     let mut samples = Vec::new();
     for (_, stage, rule) in rules {
-        let Some(frame) = scan(run, stage, Kind::Dropped)? else { continue };
-        // The lowest id stands for the lowest hash here: ids are hashes themselves, and the engine can find their
-        // minimum without holding them.
-        let frame = frame.filter(col("rule").eq(lit(rule)));
-        let lowest = text(&frame.clone().select([col("id").min()]).collect()?, "id", 0)?;
-        let row = frame.filter(col("id").eq(lit(lowest.as_str()))).limit(1).collect()?;
-        if row.height() == 0 {
-            continue;
-        }
-        samples.push(DroppedSample {
+        let of_rule = seen.get(stage).and_then(|seen| seen.samples.get(rule));
+        samples.extend(of_rule.into_iter().flatten().map(|sample| DroppedSample {
             stage: stage.name.clone(),
             rule: rule.to_owned(),
-            value: beginning(&text(&row, "value", 0)?),
-            source: text(&row, "source", 0)?,
-            record: number(&row, "record", 0)?,
-            text: text_before(run, stage, &lowest)?,
-            id: lowest,
-        });
+            value: sample.value.clone(),
+            id: sample.id.to_string(),
+            source: sample.source.clone(),
+            record: sample.record,
+            bytes: sample.bytes,
+            text: sample.text.clone(),
+        }));
     }
-    Ok(if samples.is_empty() { Section::absent("No document was dropped.") } else { Section::Data(samples) })
-}
-
-/// The beginning of a document's text as the last stage before `stage` that wrote documents has it.
-fn text_before(run: &Run, stage: &Stage, id: &str) -> Result<Option<String>, Error> {
-    let before =
-        run.document_stages().filter(|other| other.number < stage.number && other.is_materialised()).last();
-    let Some(before) = before else { return Ok(None) };
-    for part in scan_each_part(run, before)? {
-        let rows = texts(part, [id].into_iter(), &["id"])?;
-        if rows.height() > 0 {
-            return Ok(Some(beginning(&text(&rows, "text", 0)?)));
-        }
+    if samples.is_empty() {
+        return Section::absent(
+            "No samples were taken: another version of the program dropped the documents.",
+        );
     }
-    Ok(None)
+    Section::Data(samples)
 }
 
 /// The rows of some documents, with the length of their text as `bytes`.

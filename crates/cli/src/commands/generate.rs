@@ -1,7 +1,8 @@
 //! `generate`: samples of a trained model.
 
-use orchestrator_model::generate::{GenerateOptions, Strategy, generate};
-use orchestrator_model::{Device, open};
+use anyhow::anyhow;
+use orchestrator_model::generate::{GenerateOptions, Strategy, best_beams, generate};
+use orchestrator_model::{Device, Engine, ModelConfig, open};
 use orchestrator_pipeline::training::StoredCheckpoint;
 use orchestrator_storage::Store;
 use orchestrator_text::tokenizer::Tokenizer;
@@ -27,22 +28,46 @@ pub(crate) fn run(args: &GenerateArgs, console: &Console) -> Result<(), Failure>
         prompt.push(tokenizer.end_of_text());
     }
     let mut engine = open(&model.config, &model.weights, Device::Cpu).map_err(anyhow::Error::from)?;
-    let mut samples = Vec::new();
-    for number in 0..args.samples.max(1) as u64 {
-        let options = GenerateOptions {
-            max_tokens: args.max_tokens,
-            end_of_text: Some(tokenizer.end_of_text()),
-            strategy: strategy(args, number),
-        };
-        let tokens = generate(&mut *engine, &model.config, &prompt, &options, &mut |_| true)
-            .map_err(Failure::usage)?;
-        samples.push(tokenizer.decode(&tokens));
-    }
+    let samples: Vec<String> =
+        continuations(args, &mut *engine, &model.config, &prompt, tokenizer.end_of_text())?
+            .iter()
+            .map(|tokens| tokenizer.decode(tokens))
+            .collect();
     let value = json!({ "prompt": args.prompt, "samples": samples });
     console.result(&value, || {
         let texts: Vec<String> = samples.iter().map(|sample| format!("{}{sample}", args.prompt)).collect();
         texts.join("\n———\n")
     })
+}
+
+/// As many continuations as are asked for: draws with seeds of their own, or the best beams of one search.
+fn continuations(
+    args: &GenerateArgs,
+    engine: &mut dyn Engine,
+    config: &ModelConfig,
+    prompt: &[u32],
+    end_of_text: u32,
+) -> Result<Vec<Vec<u32>>, Failure> {
+    let wanted = args.samples.max(1);
+    let options = |number| GenerateOptions {
+        max_tokens: args.max_tokens,
+        end_of_text: Some(end_of_text),
+        strategy: strategy(args, number),
+    };
+    match args.beams {
+        Some(beams) if wanted > beams => Err(Failure::usage(anyhow!(
+            "{wanted} samples of {beams} beams: expected at most as many as beams"
+        ))),
+        Some(_) => {
+            let mut best = best_beams(engine, config, prompt, &options(0)).map_err(Failure::usage)?;
+            best.truncate(wanted);
+            Ok(best)
+        }
+        None => (0..wanted as u64)
+            .map(|number| generate(engine, config, prompt, &options(number), &mut |_| true))
+            .collect::<Result<_, _>>()
+            .map_err(Failure::usage),
+    }
 }
 
 fn strategy(args: &GenerateArgs, number: u64) -> Strategy {

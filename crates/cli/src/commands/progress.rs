@@ -80,6 +80,10 @@ fn style() -> ProgressStyle {
 }
 
 fn draw(bar: &ProgressBar, phase: &PhaseDetail) {
+    // What is published stays as it is; a position set now would show a phase without tasks as not begun.
+    if bar.is_finished() {
+        return;
+    }
     let training = serde_json::from_str::<Training>(&phase.progress).ok();
     match &training {
         Some(training) if training.steps > 0 => {
@@ -95,7 +99,7 @@ fn draw(bar: &ProgressBar, phase: &PhaseDetail) {
             }
         }
     }
-    if phase.state() == PhaseState::Published && !bar.is_finished() {
+    if phase.state() == PhaseState::Published {
         bar.set_position(bar.length().unwrap_or(1));
         bar.finish();
     }
@@ -118,5 +122,21 @@ impl Training {
             .tokens_per_second
             .map_or_else(String::new, |rate| format!(", {} tokens/s", count(rate as u64)));
         loss + &rate
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phase_without_tasks_ends_full_and_stays_so() {
+        let bar = ProgressBar::hidden();
+        let phase = PhaseDetail { state: PhaseState::Published.into(), ..PhaseDetail::default() };
+        for _ in 0..3 {
+            draw(&bar, &phase);
+            assert!(bar.is_finished());
+            assert_eq!((bar.position(), bar.length()), (1, Some(1)));
+        }
     }
 }

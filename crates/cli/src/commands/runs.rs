@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use orchestrator_analytics::{self as analytics, Run, Table, Verdict};
+use orchestrator_analytics::{self as analytics, Found, Run, Table, Verdict};
 use orchestrator_core::units::ByteSize;
 
 use crate::args::{QueryArgs, TraceArgs};
@@ -68,27 +68,45 @@ pub(crate) fn query(args: &QueryArgs, console: &Console) -> Result<(), Failure> 
 pub(crate) fn trace(args: &TraceArgs, console: &Console) -> Result<(), Failure> {
     let run = open(&args.run)?;
     if args.what.starts_with("step-") {
-        let documents = analytics::checkpoint_documents(&run, &args.what).map_err(Failure::usage)?;
-        return console.result(&documents, || {
-            let rows = documents.shards.iter().map(|shard| {
-                [
-                    shard.shard.clone(),
-                    count(shard.documents),
-                    count(shard.tokens),
-                    shard.documents_file.clone(),
-                ]
-            });
-            format!(
-                "{} was trained on {} documents ({} tokens)\n{}",
-                documents.checkpoint,
-                count(documents.documents),
-                count(documents.tokens),
-                table(["shard", "documents", "tokens", "their ids"], &[1, 2], rows.collect())
-            )
-        });
+        let found = analytics::checkpoint_documents(&run, &args.what, args.limit).map_err(Failure::usage)?;
+        return console.result(&found, || lineage_text(&found));
     }
     let trace = analytics::trace(&run, &args.what).map_err(Failure::usage)?;
     console.result(&trace, || trace_text(&trace))
+}
+
+fn lineage_text(found: &analytics::CheckpointDocuments) -> String {
+    let shards = found.shards.iter().map(|shard| {
+        [shard.shard.clone(), count(shard.documents), count(shard.tokens), shard.documents_file.clone()]
+    });
+    let sources = found
+        .sources
+        .iter()
+        .map(|source| [source.source.clone(), count(source.documents), count(source.tokens)]);
+    let documents = found.first_documents.iter().map(|document| {
+        [
+            document.id.clone(),
+            format!("{} {}", document.source, document.record),
+            document.url.clone().unwrap_or_default(),
+        ]
+    });
+    let mut text = format!(
+        "{} was trained on {} documents ({} tokens)\n{}\n{} of {} sources, those with most documents\n{}\nthe first {} of {} documents (`--limit` shows more)\n{}",
+        found.checkpoint,
+        count(found.documents),
+        count(found.tokens),
+        table(["shard", "documents", "tokens", "their ids"], &[1, 2], shards.collect()),
+        count(found.sources.len() as u64),
+        count(found.sources_total),
+        table(["source", "documents", "tokens"], &[1, 2], sources.collect()),
+        count(found.first_documents.len() as u64),
+        count(found.documents),
+        table(["id", "source", "url"], &[], documents.collect()),
+    );
+    if found.without_source > 0 {
+        text += &format!("\n{} documents are in no part any more", count(found.without_source));
+    }
+    text
 }
 
 fn trace_text(trace: &analytics::Trace) -> String {
@@ -130,6 +148,13 @@ fn trace_text(trace: &analytics::Trace) -> String {
     }
     if !trace.checkpoints.is_empty() {
         lines.push(format!("checkpoints   {}", trace.checkpoints.join(", ")));
+    }
+    for earlier in &trace.earlier {
+        lines.push(format!("before that, in `{}` up to `{}`:", earlier.run, earlier.stage));
+        match &earlier.found {
+            Found::Trace(trace) => lines.push(trace_text(trace)),
+            Found::Absent(reason) => lines.push(format!("  {reason}")),
+        }
     }
     lines.join("\n")
 }

@@ -59,9 +59,7 @@ fn closing(report: &Report, output: &str) -> String {
     if let Section::Data(samples) = &report.generated
         && let Some(sample) = samples.first()
     {
-        // A model may write what a terminal would obey.
-        let visible = |c: char| if c.is_control() && c != '\n' { ' ' } else { c };
-        let shown: String = sample.text.chars().take(400).map(visible).collect();
+        let shown: String = sample.text.chars().take(400).collect();
         let _ = writeln!(text, "a sample         {}", shown.replace('\n', "\n                 "));
     }
     let _ = write!(text, "report           {}/report.html", output.trim_end_matches('/'));

@@ -4,10 +4,13 @@
 //!  document ─▶ Link(language) ─▶ Link(filter) ─▶ … ─▶ part of the last stage (and of those with `keep`)
 //!                 │ tally           │ tally            └▶ side output: signatures or scores
 //!                 ├ dropped file    ├ dropped file
-//!                 └ notes file      └ notes file
+//!                 ├ notes file      ├ notes file
+//!                 └ samples         └ samples ─▶ one file of the task, for the report
 //! ```
 
-use orchestrator_core::{Decision, Document, Dropped, FileKind, Note, StageTally, TaskOutcome};
+use orchestrator_core::{
+    Decision, Document, Dropped, FileKind, Note, StageSamples, StageTally, TaskOutcome, TaskSamples,
+};
 use orchestrator_job::Side;
 use orchestrator_text::Step;
 
@@ -31,6 +34,7 @@ struct Link {
     stage: u32,
     act: Act,
     tally: StageTally,
+    samples: StageSamples,
     dropped: DroppedFile,
     notes: NotesFile,
     part: Option<DocumentFile>,
@@ -50,6 +54,9 @@ pub(crate) struct Chain {
     links: Vec<Link>,
     side: Option<SideOutput>,
     notes: Vec<Note>,
+    /// The job's: it chooses samples.
+    seed: u64,
+    samples_path: String,
 }
 
 impl Chain {
@@ -65,6 +72,10 @@ impl Chain {
             Some(side) => Some(SideOutput::create(context, &files, number, side)?),
             None => None,
         };
+        // With the last stage, whose manifest is written when all of the task's stages are.
+        let samples_path = specs.last().map_or_else(String::new, |last| {
+            format!("{}/samples-{number:05}.json", context.stage_directory(last.stage))
+        });
         let mut links = Vec::with_capacity(specs.len());
         for LinkSpec { stage, act, writes_part } in specs {
             let directory = context.stage_directory(stage);
@@ -73,12 +84,14 @@ impl Chain {
                 stage,
                 act,
                 tally: StageTally { stage, ..StageTally::default() },
+                samples: StageSamples { stage, ..StageSamples::default() },
                 dropped: DroppedFile::new(name("dropped"), false),
                 notes: NotesFile::new(name("notes"), false),
                 part: writes_part.then(|| DocumentFile::new(name("part"), true)),
             });
         }
-        Ok(Self { files, links, side, notes: Vec::new() })
+        let seed = context.job.job.seed;
+        Ok(Self { files, links, side, notes: Vec::new(), seed, samples_path })
     }
 
     /// Books a record that ended before it became a document, at the first stage of the chain.
@@ -86,7 +99,7 @@ impl Chain {
         let Some(link) = self.links.first_mut() else { return Ok(()) };
         link.tally.records_in += 1;
         link.tally.bytes_in += bytes;
-        link.drop(&self.files, dropped)
+        link.drop(&self.files, self.seed, dropped, None)
     }
 
     /// Takes a document through every stage. `row` is its place in the part it came from, for verdicts.
@@ -101,7 +114,8 @@ impl Chain {
                 Act::Verdicts(verdicts) => verdicts.judge(row, &mut document)?,
             };
             if let Decision::Drop(reason) = decision {
-                return link.drop(&self.files, &Dropped::of(&document, reason));
+                let dropped = Dropped::of(&document, reason);
+                return link.drop(&self.files, self.seed, &dropped, Some(&document.text));
             }
             link.keep(&self.files, &document, &self.notes)?;
         }
@@ -114,6 +128,7 @@ impl Chain {
     /// Closes every file and hands over the books.
     pub(crate) fn finish(mut self) -> Result<TaskOutcome, TaskError> {
         let mut outcome = TaskOutcome::default();
+        let mut samples = TaskSamples::default();
         for link in self.links {
             link.dropped.finish(&mut self.files, link.stage, FileKind::Dropped)?;
             link.notes.finish(&mut self.files, link.stage, FileKind::Notes)?;
@@ -121,6 +136,12 @@ impl Chain {
                 part.finish(&mut self.files, link.stage, FileKind::Part)?;
             }
             outcome.tallies.push(link.tally);
+            samples.stages.push(link.samples);
+        }
+        if let Some(last) = samples.stages.last().map(|last| last.stage) {
+            let json = serde_json::to_vec(&samples)
+                .map_err(|error| TaskError::corrupt(&self.samples_path, error))?;
+            self.files.write(last, FileKind::Product, self.samples_path, 0, &json)?;
         }
         if let Some(side) = self.side {
             side.finish(&mut self.files)?;
@@ -131,9 +152,16 @@ impl Chain {
 }
 
 impl Link {
-    fn drop(&mut self, files: &AttemptFiles, dropped: &Dropped) -> Result<(), TaskError> {
+    fn drop(
+        &mut self,
+        files: &AttemptFiles,
+        seed: u64,
+        dropped: &Dropped,
+        text: Option<&str>,
+    ) -> Result<(), TaskError> {
         *self.tally.dropped.entry(dropped.reason.rule.clone().into_owned()).or_default() += 1;
         self.tally.dropped_digest.push_dropped(dropped);
+        self.samples.push_dropped(seed, dropped, text);
         self.dropped.push(files, dropped)
     }
 
@@ -146,7 +174,10 @@ impl Link {
             self.notes.push(files, document.id, note)?;
         }
         match &mut self.part {
-            Some(part) => part.push(files, document),
+            Some(part) => {
+                self.samples.kept.push(document.text.len() as u64);
+                part.push(files, document)
+            }
             None => Ok(()),
         }
     }

@@ -104,10 +104,29 @@ fn the_quantized_language_model_reads_and_survives_damage() {
     let mut scratch = Scratch::default();
     assert_eq!(model.labels().len(), 176);
     // The library's scores for these texts (Python fasttext 0.9.2).
-    for (text, label) in
-        [("The quick brown fox jumps over the lazy dog", "__label__en"), ("我爱北京天安门", "__label__zh")]
-    {
-        assert_eq!(model.predict(text, 1, &mut scratch)[0].0, label);
+    let golden = [
+        (
+            "The quick brown fox jumps over the lazy dog",
+            [("en", 0.720_583_9), ("es", 0.041_742_5), ("nl", 0.025_787_2)],
+        ),
+        ("我爱北京天安门", [("zh", 0.945_975_8), ("wuu", 0.039_311_9), ("yue", 0.004_898_5)]),
+        (
+            "Der Zug nach Bremen hat heute eine Stunde Verspätung",
+            [("de", 0.999_926_1), ("en", 0.000_053), ("bar", 0.000_013_9)],
+        ),
+        (
+            "¿Dónde está la biblioteca más cercana?",
+            [("es", 0.994_654_8), ("pt", 0.002_366_6), ("ast", 0.001_046_1)],
+        ),
+        ("ship 42 boxes ok lol", [("en", 0.621_785_8), ("ja", 0.032_510_4), ("zh", 0.030_961_6)]),
+        ("Кот спит на тёплой печке", [("ru", 0.911_240_6), ("mk", 0.041_974_5), ("bg", 0.028_196_4)]),
+    ];
+    for (text, expected) in golden {
+        let found = model.predict(text, 3, &mut scratch);
+        for ((label, score), (code, golden)) in found.iter().zip(expected) {
+            assert_eq!(label.strip_prefix("__label__"), Some(code), "{text}");
+            assert!((score - golden).abs() < 1e-5_f32, "{text}: {code} {score}, the library {golden}");
+        }
     }
     for length in (0..bytes.len()).step_by(4999).chain(0..120) {
         assert!(Model::read(&bytes[..length]).is_err());

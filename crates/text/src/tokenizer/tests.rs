@@ -1,7 +1,8 @@
 //! Whole tokenizers, beside the `tokenizers` crate.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use proptest::prelude::*;
 
@@ -230,12 +231,63 @@ fn a_sentencepiece_model_is_read() {
     let Some(model) = data("tokenizer/sentencepiece/test_model.model") else { return };
     let tokenizer = Tokenizer::from_sentencepiece(&model, "</s>").expect("loads");
     assert_eq!(tokenizer.vocab_size(), 1000);
-    // What the sentencepiece package itself gives for this model.
+    // What the Python package sentencepiece 0.2 gives for this model.
+    assert_eq!(encode(&tokenizer, "Hello world"), [151, 88, 21, 887]);
     let ids = encode(&tokenizer, "Hello world");
     assert_eq!(ids.iter().flat_map(|id| tokenizer.token_bytes(*id)).collect::<Vec<u8>>(), b" Hello world");
     assert_eq!(tokenizer.decode(&ids), "Hello world");
+    // A text that spells the end-of-text token is cut within it, so that it never becomes one; where the package gives
+    // one unknown piece for `</`, that makes two.
     let ids = encode(&tokenizer, "I saw </s> a girl");
+    assert_eq!(ids, [9, 459, 4, 0, 0, 8, 0, 11, 939]);
     assert!(!ids.contains(&tokenizer.end_of_text()));
+}
+
+/// The Python package reads what we write and gives our ids: the promise that an exported model makes.
+#[test]
+fn every_kind_of_trained_tokenizer_loads_in_the_python_package() {
+    const SCRIPT: &str = "
+import json, sys
+import tokenizers
+for line in sys.stdin:
+    case = json.loads(line)
+    tokenizer = tokenizers.Tokenizer.from_str(case['tokenizer'])
+    print(json.dumps([tokenizer.encode(text).ids for text in case['texts']]))
+";
+    let tools = std::env::var("ORCHESTRATOR_TOOLS")
+        .or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cache/orchestrator/tools")))
+        .unwrap_or_default();
+    let python = std::path::Path::new(&tools).join("bin/python");
+    let has_package = Command::new(&python).args(["-c", "import tokenizers"]).output();
+    if !has_package.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: the Python package `tokenizers` is not there (`bash .ci/tools` installs it)");
+        return;
+    }
+    let mixed = [
+        "The quick brown fox.\n\tIt's 12,345 o'clock;  two  spaces\r\n",
+        "naïve café — Ünïcode: ﬁne, 日本語 и русский",
+        "🙂👍🏽 <b>tags</b> & \"quotes\" \u{0}\u{7f}",
+        "",
+        " ",
+        "ROMEO:\nBut, soft!",
+    ];
+    for model in MODELS {
+        let tokenizer = train_on(&config(model, 300), TEXTS.iter().copied().chain(mixed));
+        let case = serde_json::json!({ "tokenizer": tokenizer.to_json(), "texts": mixed });
+        let mut child = Command::new(&python)
+            .args(["-c", SCRIPT])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("Python starts");
+        writeln!(child.stdin.take().expect("a pipe"), "{case}").expect("Python reads");
+        let output = child.wait_with_output().expect("Python ends");
+        assert!(output.status.success(), "{model:?} does not load");
+        let ids: Vec<Vec<u32>> = serde_json::from_slice(&output.stdout).expect("lists of ids");
+        for (text, ids) in mixed.iter().zip(ids) {
+            assert_eq!(encode(&tokenizer, text), ids, "{model:?}: {text:?}");
+        }
+    }
 }
 
 proptest! {

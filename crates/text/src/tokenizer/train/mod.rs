@@ -182,7 +182,8 @@ fn whole(
     } else {
         Stages {
             pre_tokenizer: json!({
-                "type": "Split", "pattern": {"Regex": "(?s:.)"}, "behavior": "Isolated", "invert": false,
+                // Not `(?s:.)`: the Python package's engine (Oniguruma) knows no such group.
+                "type": "Split", "pattern": {"Regex": r"[\s\S]"}, "behavior": "Isolated", "invert": false,
             }),
             decoder: json!({"type": "Fuse"}),
             ..Stages::default()
