@@ -3,7 +3,9 @@
 //! The `tokenizers` crate trains too, but its results hang on randomly seeded hash maps (WordPiece, Unigram) and on the
 //! number of threads (Unigram), and it counts pairs in 32 bits. See `docs/decisions/tokenizer-own-bpe.md`.
 
+mod lattice;
 mod pairs;
+mod seeds;
 mod trie;
 mod unigram;
 

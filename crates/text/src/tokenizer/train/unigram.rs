@@ -11,13 +11,9 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::lattice::{Edge, Lattices};
+use super::seeds::{Ordered, Seeds, seeds};
 use super::trie::Trie;
-
-/// Longest piece, in characters.
-const MAX_PIECE_CHARS: usize = 16;
-
-/// Most pieces to begin with.
-const MAX_SEEDS: usize = 1_000_000;
 
 /// Most characters of distinct words that are looked at: memory and time are proportional to it.
 const MAX_CHARS: usize = 8 << 20;
@@ -56,11 +52,12 @@ pub(super) fn learn(
 ) -> Vec<(String, f64)> {
     let alphabet = alphabet(sorted, size);
     let words = sample(sorted, &alphabet);
-    let mut pieces = seeds(&words, &alphabet, min_frequency, reserved);
+    let mut pieces = begin(&words, min_frequency, reserved);
     normalise(&mut pieces);
+    let mut lattices = Lattices::new(&words, &trie(&pieces));
     loop {
         for _ in 0..ROUNDS {
-            pieces = maximise(&words, pieces);
+            pieces = maximise(&mut lattices, pieces);
         }
         // SentencePiece's margin: the last cut is by probability alone.
         let target = (size * 11 / 10).max(alphabet.len());
@@ -68,7 +65,7 @@ pub(super) fn learn(
             break;
         }
         let keep = target.max((pieces.len() as f64 * SHRINK) as usize);
-        pieces = prune(pieces, keep);
+        pieces = prune(&mut lattices, pieces, keep);
     }
     let mut chosen = pieces;
     chosen.sort_by(|a, b| {
@@ -121,59 +118,11 @@ fn sample<'a>(sorted: &[(&'a str, u64)], alphabet: &FxHashSet<char>) -> Vec<(&'a
     words
 }
 
-/// All substrings that are frequent, weighted by the characters they cover, longest first to fall. A substring is
-/// counted only if it is one character longer than a frequent one, so each pass holds few.
-fn seeds<'a>(
-    words: &[(&'a str, u64)],
-    alphabet: &FxHashSet<char>,
-    min_frequency: u64,
-    reserved: &[&str],
-) -> Vec<Piece<'a>> {
-    let mut pieces = Vec::new();
-    let mut frequent: FxHashMap<&str, u64> = FxHashMap::default();
-    let mut longer = Vec::new();
-    for chars in 1..=MAX_PIECE_CHARS {
-        let mut counts: FxHashMap<&str, u64> = FxHashMap::default();
-        for (word, count) in words {
-            let mut starts: Vec<usize> = word.char_indices().map(|(at, _)| at).collect();
-            starts.push(word.len());
-            for window in starts.windows(chars + 1) {
-                let (start, end) = (window[0], window[chars]);
-                let grown = chars == 1
-                    || (frequent.contains_key(&word[start..window[chars - 1]])
-                        && frequent.contains_key(&word[window[1]..end]));
-                if grown {
-                    *counts.entry(&word[start..end]).or_default() += count;
-                }
-            }
-        }
-        if chars == 1 {
-            let mut singles: Vec<(&str, u64)> = counts.iter().map(|(text, count)| (*text, *count)).collect();
-            singles.sort_unstable();
-            debug_assert!(singles.len() <= alphabet.len(), "words were cut at other characters");
-            pieces.extend(singles.into_iter().map(|(text, count)| Piece {
-                text,
-                weight: count as f64,
-                required: true,
-            }));
-        } else {
-            counts.retain(|_, count| *count >= min_frequency.max(2));
-            let weigh = |(text, count): (&&'a str, &u64)| (count * chars as u64, *text);
-            longer.extend(counts.iter().map(weigh).filter(|(_, text)| !reserved.contains(text)));
-        }
-        if counts.is_empty() {
-            break;
-        }
-        frequent = counts;
-    }
-    longer.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
-    longer.truncate(MAX_SEEDS);
-    pieces.extend(longer.into_iter().map(|(weight, text)| Piece {
-        text,
-        weight: weight as f64,
-        required: false,
-    }));
-    pieces
+/// The pieces to begin with.
+fn begin<'a>(words: &[(&'a str, u64)], min_frequency: u64, reserved: &[&str]) -> Vec<Piece<'a>> {
+    let Seeds { singles, longer } = seeds(words, min_frequency, reserved);
+    let piece = |required| move |(text, weight)| Piece { text, weight: weight as f64, required };
+    singles.into_iter().map(piece(true)).chain(longer.into_iter().map(piece(false))).collect()
 }
 
 fn normalise(pieces: &mut [Piece<'_>]) {
@@ -184,54 +133,23 @@ fn normalise(pieces: &mut [Piece<'_>]) {
 }
 
 fn trie(pieces: &[Piece<'_>]) -> Trie {
-    let mut order: Vec<(&[u8], u32)> =
-        pieces.iter().zip(0..).map(|(piece, id)| (piece.text.as_bytes(), id)).collect();
+    let mut order: Vec<(Ordered<'_>, u32)> =
+        pieces.iter().zip(0..).map(|(piece, id)| (Ordered::new(piece.text), id)).collect();
     order.sort_unstable();
-    let (keys, ids): (Vec<&[u8]>, Vec<u32>) = order.into_iter().unzip();
+    let (keys, ids): (Vec<&[u8]>, Vec<u32>) =
+        order.into_iter().map(|(piece, id)| (piece.text().as_bytes(), id)).unzip();
     Trie::new(&keys, &ids)
 }
 
 /// One round: how often each piece is expected over all segmentations of all words, then new probabilities, with the
 /// digamma function in place of the logarithm as SentencePiece has it: it favours few pieces.
-fn maximise<'a>(words: &[(&str, u64)], mut pieces: Vec<Piece<'a>>) -> Vec<Piece<'a>> {
-    let trie = trie(&pieces);
-    let mut expected = vec![0.0; pieces.len()];
-    let mut lattice = Vec::new();
-    let (mut forward, mut backward) = (Vec::new(), Vec::new());
-    for (word, count) in words {
-        let bytes = word.as_bytes();
-        lattice.clear();
-        forward.clear();
-        forward.resize(bytes.len() + 1, 0.0);
-        forward[0] = 1.0;
-        for start in 0..bytes.len() {
-            let reach: f64 = forward[start];
-            if reach > 0.0 {
-                trie.prefixes(&bytes[start..], |length, id| {
-                    let weight = pieces[id as usize].weight;
-                    forward[start + length] += reach * weight;
-                    lattice.push((start, start + length, id, weight));
-                });
-            }
-        }
-        backward.clear();
-        backward.resize(bytes.len() + 1, 0.0);
-        backward[bytes.len()] = 1.0;
-        for (start, end, _, weight) in lattice.iter().rev() {
-            backward[*start] += backward[*end] * weight;
-        }
-        let total = forward[bytes.len()];
-        if total > 0.0 {
-            let scale = *count as f64 / total;
-            for (start, end, id, weight) in &lattice {
-                expected[*id as usize] += forward[*start] * weight * backward[*end] * scale;
-            }
-        }
+fn maximise<'a>(lattices: &mut Lattices, mut pieces: Vec<Piece<'a>>) -> Vec<Piece<'a>> {
+    let edge = |piece: &Piece<'_>| Edge { weight: piece.weight, chars: piece.text.chars().count() as u32 };
+    let edges: Vec<Edge> = pieces.iter().map(edge).collect();
+    for (piece, expected) in pieces.iter_mut().zip(lattices.expected(&edges)) {
+        piece.weight = expected;
     }
-    for (piece, expected) in pieces.iter_mut().zip(&expected) {
-        piece.weight = *expected;
-    }
-    pieces.retain(|piece| piece.required || piece.weight >= MIN_EXPECTED);
+    let mut pieces = retain(lattices, pieces, |_, piece| piece.required || piece.weight >= MIN_EXPECTED);
     let log_total = digamma(pieces.iter().map(|piece| piece.weight).sum());
     for piece in &mut pieces {
         let log = digamma(piece.weight.max(MIN_EXPECTED)) - log_total;
@@ -240,29 +158,56 @@ fn maximise<'a>(words: &[(&str, u64)], mut pieces: Vec<Piece<'a>>) -> Vec<Piece<
     pieces
 }
 
+/// Drops pieces, here and in the lattices.
+fn retain<'a>(
+    lattices: &mut Lattices,
+    pieces: Vec<Piece<'a>>,
+    keep: impl Fn(usize, &Piece<'a>) -> bool,
+) -> Vec<Piece<'a>> {
+    let mut kept = Vec::with_capacity(pieces.len());
+    let mut numbers = Vec::with_capacity(pieces.len());
+    for (id, piece) in pieces.into_iter().enumerate() {
+        let stays = keep(id, &piece);
+        numbers.push(stays.then_some(kept.len() as u32));
+        if stays {
+            kept.push(piece);
+        }
+    }
+    if kept.len() < numbers.len() {
+        lattices.renumber(&numbers);
+    }
+    kept
+}
+
 /// Keeps the `keep` pieces whose loss would cost the most: how often the piece is used, times how much less likely its
 /// text is without it.
-fn prune(pieces: Vec<Piece<'_>>, keep: usize) -> Vec<Piece<'_>> {
+fn prune<'a>(lattices: &mut Lattices, pieces: Vec<Piece<'a>>, keep: usize) -> Vec<Piece<'a>> {
     let trie = trie(&pieces);
     let logs: Vec<f64> = pieces.iter().map(|piece| libm::log(piece.weight)).collect();
     let mut order: Vec<(f64, usize)> = Vec::with_capacity(pieces.len());
+    let mut best = Vec::new();
     for (id, piece) in pieces.iter().enumerate() {
         let loss = if piece.required {
             f64::INFINITY
         } else {
-            piece.weight * (logs[id] - best_without(&trie, &logs, piece.text.as_bytes(), id as u32))
+            let without = best_without(&trie, &logs, piece.text.as_bytes(), id as u32, &mut best);
+            piece.weight * (logs[id] - without)
         };
         order.push((loss, id));
     }
     order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     order.truncate(keep);
-    let kept: FxHashSet<usize> = order.into_iter().map(|(_, id)| id).collect();
-    pieces.into_iter().enumerate().filter(|(id, _)| kept.contains(id)).map(|(_, piece)| piece).collect()
+    let mut kept = vec![false; pieces.len()];
+    for (_, id) in order {
+        kept[id] = true;
+    }
+    retain(lattices, pieces, |id, _| kept[id])
 }
 
 /// The log-likelihood of the best segmentation of `text` without the piece `id`.
-fn best_without(trie: &Trie, logs: &[f64], text: &[u8], id: u32) -> f64 {
-    let mut best = vec![f64::NEG_INFINITY; text.len() + 1];
+fn best_without(trie: &Trie, logs: &[f64], text: &[u8], id: u32, best: &mut Vec<f64>) -> f64 {
+    best.clear();
+    best.resize(text.len() + 1, f64::NEG_INFINITY);
     best[0] = 0.0;
     for start in 0..text.len() {
         let reach = best[start];
