@@ -263,7 +263,7 @@ pub enum Extent {
         /// One past the last.
         end: u64,
     },
-    /// Parquet row groups.
+    /// Parquet row groups, or Arrow record batches.
     RowGroups {
         /// First group.
         start: u64,

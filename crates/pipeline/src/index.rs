@@ -2,7 +2,7 @@
 
 use orchestrator_core::{FileKind, TaskOutcome};
 use orchestrator_job::{Extent, InputFile, PartRef, Split};
-use orchestrator_storage::formats::{Compression, Format};
+use orchestrator_storage::formats::Compression;
 use orchestrator_storage::split::{self, CarveInput, Piece};
 use orchestrator_storage::{Error as StorageError, RelativePath, Store, Writer, Written};
 
@@ -24,8 +24,8 @@ pub(crate) fn run(
     let (store, path) = source::open(context, input)?;
     let options = source::reader_options(read);
     let mut files = AttemptFiles::new(context);
-    let splits = if format == Format::Parquet {
-        let pieces = split::index_parquet(&store.open_seekable(&path)?, target_bytes);
+    let splits = if format.seeks() {
+        let pieces = split::index_rows(&input.url, &store.open_seekable(&path)?, format, target_bytes)?;
         pieces.iter().map(|piece| row_groups(input, piece)).collect()
     } else {
         let stream = store.open_reader(&path, None)?;

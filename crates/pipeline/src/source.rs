@@ -46,6 +46,7 @@ pub(crate) fn format(read: &ReadConfig, input: &InputFile) -> Result<(Format, Co
         JobFormat::Wet => Format::Wet,
         JobFormat::Jsonl => Format::Jsonl,
         JobFormat::Parquet => Format::Parquet,
+        JobFormat::Arrow => Format::Arrow,
         JobFormat::Text => Format::Text,
         JobFormat::Markdown => Format::Markdown,
         JobFormat::Html => Format::Html,

@@ -3,7 +3,7 @@
 //! ```text
 //! plain JSONL, plain WARC, ARC ─▶ byte ranges that begin with a record
 //! many-member gzip, many-frame zstd ─▶ byte ranges that begin with a member and with a record
-//! Parquet ─▶ ranges of row groups
+//! Parquet, Arrow ─▶ ranges of row groups, of record batches
 //! one-member gzip, one-frame zstd ─▶ cannot be entered: carved into pieces of our own
 //! ```
 //!
@@ -24,7 +24,7 @@ const HEADER_BYTES: usize = 65 << 20;
 /// A piece of an input that a reader can start at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
-    /// Bytes of the file as it lies there; of Parquet, row groups.
+    /// Bytes of the file as it lies there; of Parquet, row groups; of Arrow, record batches.
     pub range: Range<u64>,
     /// Number of the first record in it.
     pub first_record: u64,
@@ -54,6 +54,16 @@ pub fn index(
     }
     pieces.push(Piece { range: from..file_bytes.max(from), first_record });
     Ok(pieces)
+}
+
+/// Finds pieces of about `target_bytes` of a file whose format [seeks](Format::seeks). Little more than the footer is
+/// read. A file that cannot be read is one piece, whose reader will say what is wrong.
+pub fn index_rows(name: &str, file: &File, format: Format, target_bytes: u64) -> Result<Vec<Piece>, Error> {
+    if format != Format::Arrow {
+        return Ok(index_parquet(file, target_bytes));
+    }
+    let pieces = formats::arrow_pieces(file, target_bytes).map_err(|error| Error::io(name, error))?;
+    Ok(pieces.into_iter().map(|(range, first_record)| Piece { range, first_record }).collect())
 }
 
 /// Groups the row groups of a Parquet file into pieces of about `target_bytes`. Only the footer is read. A file without a

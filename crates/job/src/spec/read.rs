@@ -27,7 +27,7 @@ pub struct ReadConfig {
     /// so that moving a corpus changes nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root: Option<String>,
-    /// The field of JSONL records and the column of Parquet rows that holds the text.
+    /// The field of JSONL records and the column of Parquet and Arrow rows that holds the text.
     pub text_field: String,
     /// Output of an earlier run to begin with, instead of `paths`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -132,6 +132,8 @@ pub enum Format {
     Jsonl,
     /// A row, a document.
     Parquet,
+    /// A row of an Arrow IPC file (Feather) or stream, a document.
+    Arrow,
     /// A file, a document.
     Text,
     /// A file, a document.
@@ -165,7 +167,7 @@ impl Compression {
 }
 
 /// Extensions and what they stand for. The longer of two that fit stands first.
-const EXTENSIONS: [(&str, Format); 15] = [
+const EXTENSIONS: [(&str, Format); 18] = [
     (".warc.wet", Format::Wet),
     (".wet", Format::Wet),
     (".warc", Format::Warc),
@@ -174,6 +176,9 @@ const EXTENSIONS: [(&str, Format); 15] = [
     (".ndjson", Format::Jsonl),
     (".json", Format::Jsonl),
     (".parquet", Format::Parquet),
+    (".arrow", Format::Arrow),
+    (".arrows", Format::Arrow),
+    (".feather", Format::Arrow),
     (".txt", Format::Text),
     (".text", Format::Text),
     (".md", Format::Markdown),
@@ -194,7 +199,7 @@ impl Format {
     /// Whether a file holds many records, so that a big one can be cut.
     pub fn has_records(self) -> bool {
         match self {
-            Self::Warc | Self::Wet | Self::Jsonl | Self::Parquet => true,
+            Self::Warc | Self::Wet | Self::Jsonl | Self::Parquet | Self::Arrow => true,
             Self::Text | Self::Markdown | Self::Html => false,
         }
     }

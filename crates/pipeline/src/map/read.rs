@@ -35,7 +35,7 @@ pub(crate) fn split(context: &TaskContext, split: &Split, chain: &mut Chain) -> 
                 Extent::Bytes { start: first, end } => {
                     (Input::Stream(store.open_reader(&path, Some(first..end))?), compression, start(first))
                 }
-                Extent::Whole | Extent::Carved { .. } if format == formats::Format::Parquet => {
+                Extent::Whole | Extent::Carved { .. } if format.seeks() => {
                     (Input::Seekable(store.open_seekable(&path)?, None), compression, start(0))
                 }
                 Extent::Whole | Extent::Carved { .. } => {

@@ -56,9 +56,10 @@ fn texts(context: &TaskContext, patterns: &[String]) -> Result<Vec<String>, Task
                 TaskError::configuration("quality", message)
             })?;
             let (store, path) = context.job.locate(&url)?;
-            let input = match format {
-                formats::Format::Parquet => Input::Seekable(store.open_seekable(&path)?, None),
-                _ => Input::Stream(store.open_reader(&path, None)?),
+            let input = if format.seeks() {
+                Input::Seekable(store.open_seekable(&path)?, None)
+            } else {
+                Input::Stream(store.open_reader(&path, None)?)
             };
             let options = ReaderOptions::default();
             for record in formats::open(&url, input, format, compression, Start::default(), &options)? {

@@ -8,6 +8,7 @@
 //! find. What it had to jump counts as one record. Only a failing store is an error.
 
 mod arc;
+mod arrow;
 mod decoder;
 mod files;
 mod http;
@@ -25,6 +26,7 @@ use orchestrator_core::Media;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub(crate) use self::arrow::pieces as arrow_pieces;
 use self::decoder::{Decoder, Fault};
 pub(crate) use self::scanner::Scanner;
 use crate::Error;
@@ -43,6 +45,8 @@ pub enum Format {
     Jsonl,
     /// Columns; one is the text.
     Parquet,
+    /// Arrow's IPC file or stream, columns too.
+    Arrow,
     /// One plain text per file.
     Text,
     /// One Markdown document per file.
@@ -64,12 +68,13 @@ pub enum Compression {
 }
 
 /// Every format, its name in the job file and the file names that are taken for it.
-pub const FORMATS: [(Format, &str, &[&str]); 8] = [
+pub const FORMATS: [(Format, &str, &[&str]); 9] = [
     (Format::Warc, "warc", &["warc"]),
     (Format::Wet, "wet", &["wet"]),
     (Format::Arc, "arc", &["arc"]),
     (Format::Jsonl, "jsonl", &["jsonl", "ndjson"]),
     (Format::Parquet, "parquet", &["parquet"]),
+    (Format::Arrow, "arrow", &["arrow", "arrows", "feather"]),
     (Format::Text, "text", &["txt", "text"]),
     (Format::Markdown, "markdown", &["md", "markdown"]),
     (Format::Html, "html", &["html", "htm", "xhtml"]),
@@ -100,6 +105,13 @@ pub fn detect_compression(path: &str) -> (&str, Compression) {
     (path, Compression::None)
 }
 
+impl Format {
+    /// Whether a reader must seek: it wants [`Input::Seekable`], and its files are cut between groups of rows.
+    pub fn seeks(self) -> bool {
+        matches!(self, Self::Parquet | Self::Arrow)
+    }
+}
+
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = FORMATS.iter().find(|(format, _, _)| format == self).map_or("", |(_, name, _)| name);
@@ -120,7 +132,7 @@ impl fmt::Display for Compression {
 /// How to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReaderOptions {
-    /// JSONL field or Parquet column that holds the text.
+    /// JSONL field, or Parquet or Arrow column, that holds the text.
     pub text_field: String,
     /// Field of the URL.
     pub url_field: String,
@@ -153,7 +165,7 @@ pub struct RawRecord {
     /// Its number in the file, from 0.
     pub ordinal: u64,
     /// Where it lies: the offset of its gzip member (zstd frame, plain file) plus its place in what that decodes to.
-    /// Of Parquet: the row.
+    /// Of Parquet: the row. Of Arrow: the offset of its record batch.
     pub offset: u64,
     /// Whether a reader can start at `offset` of the file.
     pub enterable: bool,
@@ -203,7 +215,7 @@ pub struct Body {
 pub enum Input {
     /// A stream, from a place where a record starts.
     Stream(Box<dyn Read + Send>),
-    /// A file for seeking, as Parquet needs, and the row groups to read of it.
+    /// A file for seeking, as Parquet and Arrow need, and the row groups or record batches to read of it.
     Seekable(File, Option<Range<u64>>),
 }
 
@@ -228,8 +240,10 @@ pub fn open(
     start: Start,
     options: &ReaderOptions,
 ) -> Result<Records, Error> {
-    if format == Format::Parquet {
-        return parquet::open(name, input, compression, start, options);
+    match format {
+        Format::Parquet => return parquet::open(name, input, compression, start, options),
+        Format::Arrow => return arrow::open(name, input, compression, start, options),
+        _ => {}
     }
     let stream: Box<dyn Read + Send> = match input {
         Input::Stream(stream) => stream,
@@ -263,7 +277,9 @@ pub(crate) fn frame(
         Format::Warc | Format::Wet => Box::new(warc::Reader::new(scanner, start, options, scan)),
         Format::Arc => Box::new(arc::Reader::new(scanner, start, options, scan)),
         Format::Jsonl => Box::new(jsonl::Reader::new(scanner, start, options, scan)),
-        Format::Text | Format::Parquet => Box::new(files::Reader::new(scanner, start, options, Media::Plain)),
+        Format::Text | Format::Parquet | Format::Arrow => {
+            Box::new(files::Reader::new(scanner, start, options, Media::Plain))
+        }
         Format::Markdown => Box::new(files::Reader::new(scanner, start, options, Media::Markdown)),
         Format::Html => Box::new(files::Reader::new(scanner, start, options, Media::Html)),
     }

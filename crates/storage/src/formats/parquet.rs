@@ -34,17 +34,7 @@ pub(super) fn open(
     if compression != Compression::None {
         return Err(corrupt("Parquet compresses inside: expected a file without .gz or .zst".to_owned()));
     }
-    let (file, groups) = match input {
-        Input::Seekable(file, groups) => (file, groups),
-        Input::Stream(mut stream) => {
-            let mut spool = tempfile::tempfile().map_err(|error| Error::io(name, error))?;
-            std::io::copy(&mut stream, &mut spool)
-                .and_then(|_| spool.flush())
-                .and_then(|()| spool.rewind())
-                .map_err(|error| Error::io(name, error))?;
-            (spool, None)
-        }
-    };
+    let (file, groups) = seekable(name, input)?;
     let options_arrow = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let metadata = match ArrowReaderMetadata::load(&file, options_arrow) {
         Ok(metadata) => metadata,
@@ -76,6 +66,20 @@ pub(super) fn open(
         next_row: first_row,
         group_end: first_row,
     }))
+}
+
+/// A file for seeking, and the range of it to read; what comes as a stream is first written to a file without a name.
+pub(super) fn seekable(name: &str, input: Input) -> Result<(File, Option<Range<u64>>), Error> {
+    let mut stream = match input {
+        Input::Seekable(file, range) => return Ok((file, range)),
+        Input::Stream(stream) => stream,
+    };
+    let mut spool = tempfile::tempfile().map_err(|error| Error::io(name, error))?;
+    std::io::copy(&mut stream, &mut spool)
+        .and_then(|_| spool.flush())
+        .and_then(|()| spool.rewind())
+        .map_err(|error| Error::io(name, error))?;
+    Ok((spool, None))
 }
 
 /// Rows in the groups before `group`.
@@ -159,7 +163,8 @@ impl Iterator for Reader {
     }
 }
 
-fn understand(batch: &RecordBatch, row: usize, options: &ReaderOptions) -> RawKind {
+/// The record in a row: its columns are the fields.
+pub(super) fn understand(batch: &RecordBatch, row: usize, options: &ReaderOptions) -> RawKind {
     let mut fields = Map::new();
     let schema = batch.schema();
     for (field, column) in schema.fields().iter().zip(batch.columns()) {
@@ -177,7 +182,11 @@ fn understand(batch: &RecordBatch, row: usize, options: &ReaderOptions) -> RawKi
     }
 }
 
-fn is_plain(kind: &DataType) -> bool {
+/// Whether the values of a column can be told in JSON as they are.
+pub(super) fn is_plain(kind: &DataType) -> bool {
+    if let DataType::Dictionary(_, values) = kind {
+        return !matches!(**values, DataType::Dictionary(..)) && is_plain(values);
+    }
     kind.is_integer()
         || matches!(kind, DataType::Float32 | DataType::Float64 | DataType::Boolean)
         || matches!(kind, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
@@ -202,6 +211,15 @@ fn value(column: &dyn Array, row: usize) -> Option<Value> {
         DataType::UInt64 => column.as_primitive::<UInt64Type>().value(row).into(),
         DataType::Float32 => column.as_primitive::<Float32Type>().value(row).into(),
         DataType::Float64 => column.as_primitive::<Float64Type>().value(row).into(),
+        DataType::Dictionary(..) => {
+            let dictionary = column.as_any_dictionary();
+            let key = value(dictionary.keys(), row)?.as_u64()? as usize;
+            return if key < dictionary.values().len() {
+                value(dictionary.values().as_ref(), key)
+            } else {
+                None
+            };
+        }
         _ => return None,
     })
 }

@@ -27,7 +27,8 @@ pub(super) struct Lattices {
 
 impl Lattices {
     pub(super) fn new(words: &[(&str, u64)], trie: &Trie) -> Self {
-        let mut lattices = Self { words: Vec::with_capacity(words.len()), fans: Vec::new(), pieces: Vec::new() };
+        let mut lattices =
+            Self { words: Vec::with_capacity(words.len()), fans: Vec::new(), pieces: Vec::new() };
         for (word, count) in words {
             let before = lattices.fans.len();
             for (start, _) in word.char_indices() {
