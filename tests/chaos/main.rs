@@ -1,8 +1,6 @@
 //! Processes are killed with SIGKILL at random moments, publication included; what is left at the end is, byte for byte,
 //! what an undisturbed run leaves. Each test prints its seed; `ORCHESTRATOR_CHAOS_SEED` sets it.
 
-#![expect(clippy::print_stdout, reason = "a failure is looked into by its seed and its events")]
-
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -104,7 +104,9 @@ fn lineage_text(found: &analytics::CheckpointDocuments) -> String {
         table(["id", "source", "url"], &[], documents.collect()),
     );
     if found.without_source > 0 {
-        text += &format!("\n{} documents are in no part any more", count(found.without_source));
+        text.push('\n');
+        text.push_str(&count(found.without_source));
+        text.push_str(" documents are in no part any more");
     }
     text
 }
