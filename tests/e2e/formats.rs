@@ -127,6 +127,20 @@ fn parquet_is_read_by_row_groups() {
 }
 
 #[test]
+fn arrow_is_read_by_record_batches() {
+    let pages = corpus::pages(8, 90);
+    for (file, stream) in [("a.arrow", false), ("a.feather", false), ("a.arrows", true)] {
+        let scene = Scene::new();
+        scene.write(&format!("corpus/{file}"), corpus::arrow(&pages, stream));
+        scene.job("arrow", &format!("target_bytes: 4 KiB\n{CLEAN}"));
+        let output = scene.complete("arrow", 2);
+        output.check();
+        assert_eq!(kept(&output), expected(&pages), "{file}");
+        assert!(output.manifest("clean").files.len() > 1, "several tasks shared one file");
+    }
+}
+
+#[test]
 fn a_job_begins_with_an_earlier_runs_stage() {
     let scene = Scene::new();
     scene.write("corpus/a.jsonl", corpus::jsonl(&corpus::pages(7, 50)));

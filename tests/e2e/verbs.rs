@@ -115,6 +115,22 @@ fn inspect_shows_every_kind_of_file() {
     assert!(show("stages/04-pii/notes-00000.parquet")["notes"].as_u64() > Some(0));
     let shard = show("tokens/train-00000.bin");
     assert!(shard["tokens"].as_u64() > Some(1_000), "{shard}");
+    let rules = &show("stages/01-clean")["dropped"];
+    assert!(rules["too_short"].as_u64() > Some(0), "a stage's directory shows its manifest: {rules}");
+    assert_eq!(show("stages/01-clean/manifest.json")["dropped"], *rules);
+    assert_eq!(show("tokens")["name"], "tokenize");
+    assert_eq!(show("tokens/tokenizer.json")["model"], "BPE");
+    assert!(show("tokens/train-00000.docs.parquet")["rows"][0]["length"].as_u64() > Some(0));
+    let input = scene.run(&["inspect", "corpus/a.jsonl", "--rows", "2", "--output", "json"]).ended(0).json();
+    assert_eq!((&input["format"], &input["records"][1]["record"]), (&"jsonl".into(), &1.into()));
+    assert!(scene.run(&["inspect", "corpus/a.jsonl"]).ended(0).stdout.contains("jsonl, plain"));
+    let ran = scene.run(&["inspect", "absent/a.jsonl"]).ended(2);
+    assert!(ran.stderr.contains("absent/a.jsonl` does not exist"), "{}", ran.stderr);
+    let url = format!("file://{}", scene.path("looked-at").display());
+    assert_eq!(
+        scene.run(&["stats", &url]).ended(0).stdout,
+        scene.run(&["stats", "looked-at"]).ended(0).stdout
+    );
     let ran = scene.run(&["inspect", "looked-at/job.yaml"]).ended(2);
     assert!(ran.stderr.contains("job.yaml"), "{}", ran.stderr);
 }

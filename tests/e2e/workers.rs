@@ -92,6 +92,39 @@ fn a_single_large_file_is_shared_among_tasks_and_gives_the_records_of_the_plain_
 }
 
 #[test]
+fn a_single_large_file_that_is_cut_off_keeps_what_stands_before_the_damage() {
+    let scene = Scene::new();
+    let plain = corpus::jsonl(&corpus::pages(12, 250));
+    let whole: Vec<&[u8]> = plain.split_inclusive(|&byte| byte == b'\n').collect();
+    for (file, bytes) in [("a.jsonl.gz", corpus::gzip(&plain)), ("a.jsonl.zst", corpus::zstandard(&plain))] {
+        scene.write(file, &bytes[..bytes.len() * 2 / 3]);
+        let mut digests = None;
+        for workers in [1, 2, 4] {
+            let name = format!("cut-{}-{workers}", file.rsplit('.').next().unwrap_or_default());
+            let paths = format!("pipeline:\n  - read: {{paths: [{file}]}}\n  - clean: {{}}\n");
+            scene.job(&name, &format!("target_bytes: 12 KiB\nmax_malformed: 1\n{paths}"));
+            let output = scene.complete(&name, workers);
+            output.check();
+            let read = output.manifest("read");
+            assert_eq!(read.dropped.get("malformed"), Some(&1), "{name}: one gap: {:?}", read.dropped);
+            let lost = &output.dropped("read")[0];
+            assert_eq!(lost.record, read.kept, "{name}: the gap follows what was kept");
+            // In a file of one member the offset is that of the decoded bytes: where the broken record begins.
+            let before: usize = whole[..lost.record as usize].iter().map(|line| line.len()).sum();
+            assert!(
+                lost.reason.value.contains(&format!("offset {before}:")),
+                "{name}: {}",
+                lost.reason.value
+            );
+            assert!(read.kept > 50, "{name}: {} records stand before the damage", read.kept);
+            assert!(output.manifest("clean").files.len() > 1, "{name}: several tasks shared it");
+            let found = output.digests();
+            assert_eq!(&found, digests.get_or_insert_with(|| found.clone()), "{name}");
+        }
+    }
+}
+
+#[test]
 fn many_small_files_share_tasks() {
     let scene = Scene::new();
     for (number, page) in corpus::pages(13, 60).iter().enumerate() {

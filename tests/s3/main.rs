@@ -90,6 +90,70 @@ fn a_job_from_s3_to_s3_leaves_the_bytes_of_a_local_one() {
     }
     let again = Ran::of(&mut command(&scene, &server)).ended(0);
     assert!(again.stderr.contains("finished"), "{}", again.stderr);
+    assert!(again.stdout.contains("validation loss") && again.stdout.contains("dedup"), "{}", again.stdout);
+    looks_the_same(&scene, &server);
+}
+
+/// What the verbs say of the run on the server is what they say of its copy on this machine.
+#[track_caller]
+fn looks_the_same(scene: &Scene, server: &Server) {
+    let output = scene.output("local");
+    let kept = output.documents("pii")[0].id.to_string();
+    let dropped = output.dropped("clean")[0].id.to_string();
+    let query = |sql: &str| vec!["query".to_owned(), "RUN".to_owned(), sql.to_owned()];
+    let verb = |arguments: &[&str]| arguments.iter().map(|&argument| argument.to_owned()).collect::<Vec<_>>();
+    let mut asked = vec![
+        verb(&["stats", "RUN"]),
+        query("SELECT rule, COUNT(*) AS n FROM clean_dropped GROUP BY rule ORDER BY rule"),
+        query("SELECT COUNT(*) AS n FROM pii JOIN tokens ON pii.id = tokens.id"),
+        query("SELECT step, loss FROM metrics ORDER BY step"),
+        verb(&["trace", &kept, "--run", "RUN"]),
+        verb(&["trace", &dropped, "--run", "RUN"]),
+        verb(&["trace", "step-00000004", "--run", "RUN"]),
+        verb(&["inspect", "RUN"]),
+    ];
+    for path in [
+        "stages/03-pii/part-00000.parquet",
+        "stages/01-clean/dropped-00000.parquet",
+        "stages/01-clean",
+        "tokens/train-00000.idx",
+        "checkpoints/step-00000004",
+        "model",
+        "model/model.safetensors",
+        "metrics.jsonl",
+    ] {
+        asked.push(verb(&["inspect", &format!("RUN/{path}")]));
+    }
+    for arguments in asked {
+        let on = |run: &str| {
+            let arguments: Vec<String> =
+                arguments.iter().map(|argument| argument.replace("RUN", run)).collect();
+            let mut command = scene.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+            Ran::of(command.args(["--output", "json"]).envs(server.variables())).ended(0).json()
+        };
+        assert_eq!(on("s3://bucket/runs/remote"), on("fetched/remote"), "{arguments:?}");
+    }
+    let mut command = scene.command(&["query", "s3://bucket/runs/remote", "SELECT * FROM nothing"]);
+    let wrong = Ran::of(command.envs(server.variables())).ended(2);
+    assert!(wrong.stderr.contains("pii_notes") && wrong.stderr.contains("tokens"), "{}", wrong.stderr);
+    let mut command = scene.command(&["stats", "s3://bucket/runs/absent"]);
+    let wrong = Ran::of(command.envs(server.variables())).ended(2);
+    assert!(wrong.stderr.contains("s3://bucket/runs/absent"), "{}", wrong.stderr);
+}
+
+#[test]
+fn public_objects_are_read_without_credentials() {
+    let Some(server) = Server::start() else { return };
+    let scene = Scene::new();
+    server.put_public("public/a.jsonl", &corpus::jsonl(&corpus::pages(63, 40)));
+    let read = "read: {paths: [\"s3://bucket/public/a.jsonl\"], anonymous: true}";
+    scene.job("public", &format!("pipeline:\n  - {read}\n  - clean: {{}}\n"));
+    let mut command = scene.command(&["run", "public.yaml"]);
+    let variables = server.variables();
+    command.envs(variables.into_iter().filter(|(name, _)| !name.contains("KEY")));
+    Ran::of(&mut command).ended(0);
+    assert_eq!(scene.output("public").check().manifest("read").kept, 40);
+    assert!(!server.requests().is_empty());
 }
 
 #[test]

@@ -61,11 +61,21 @@ impl Server {
     }
 
     fn request(&self, method: &str, target: &str, body: &[u8]) -> std::io::Result<Vec<u8>> {
+        self.request_with(method, target, "", body)
+    }
+
+    fn request_with(
+        &self,
+        method: &str,
+        target: &str,
+        header: &str,
+        body: &[u8],
+    ) -> std::io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
         // HTTP/1.0: the answer comes whole and ends with the connection. Moto wants a name, and checks no signature.
         write!(
             stream,
-            "{method} {target} HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\nAuthorization: AWS4-HMAC-SHA256 \
+            "{method} {target} HTTP/1.0\r\n{header}Host: 127.0.0.1\r\nContent-Length: {}\r\nAuthorization: AWS4-HMAC-SHA256 \
              Credential=tests/20240101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0\r\n\r\n",
             body.len()
         )?;
@@ -82,6 +92,12 @@ impl Server {
 
     pub(crate) fn put(&self, key: &str, bytes: &[u8]) {
         self.request("PUT", &format!("/bucket/{key}"), bytes).expect("an object is put");
+    }
+
+    /// Puts an object that anybody may read.
+    pub(crate) fn put_public(&self, key: &str, bytes: &[u8]) {
+        let header = "x-amz-acl: public-read\r\n";
+        self.request_with("PUT", &format!("/bucket/{key}"), header, bytes).expect("an object is put");
     }
 
     pub(crate) fn get(&self, key: &str) -> Vec<u8> {

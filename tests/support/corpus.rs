@@ -220,6 +220,38 @@ fn warc_record(kind: &str, url: Option<&str>, media: &str, block: &[u8]) -> Vec<
     record
 }
 
+/// An Arrow file, or stream, with `text` and `url`, in batches of 20.
+pub(crate) fn arrow(pages: &[Page], stream: bool) -> Vec<u8> {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, RecordBatch, StringArray};
+    use arrow_ipc::writer::{FileWriter, StreamWriter};
+
+    let batches: Vec<RecordBatch> = pages
+        .chunks(20)
+        .map(|pages| {
+            let column = |of: fn(&Page) -> &str| {
+                Arc::new(StringArray::from_iter_values(pages.iter().map(of))) as ArrayRef
+            };
+            let columns = [("text", column(|page| &page.text)), ("url", column(|page| &page.url))];
+            RecordBatch::try_from_iter(columns).expect("columns of one length")
+        })
+        .collect();
+    let schema = batches[0].schema();
+    if stream {
+        let mut writer = StreamWriter::try_new(Vec::new(), &schema).expect("a writer");
+        for batch in &batches {
+            writer.write(batch).expect("rows into memory");
+        }
+        return writer.into_inner().expect("an Arrow stream");
+    }
+    let mut writer = FileWriter::try_new(Vec::new(), &schema).expect("a writer");
+    for batch in &batches {
+        writer.write(batch).expect("rows into memory");
+    }
+    writer.into_inner().expect("an Arrow file")
+}
+
 /// A Parquet file with `text` and `url`, in row groups of 20.
 pub(crate) fn parquet(pages: &[Page]) -> Vec<u8> {
     use std::sync::Arc;

@@ -5,6 +5,7 @@
 pub(crate) mod corpus;
 pub(crate) mod daemons;
 pub(crate) mod output;
+pub(crate) mod web;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

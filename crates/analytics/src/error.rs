@@ -17,6 +17,21 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// Storage said no.
+    #[error(transparent)]
+    Storage(#[from] orchestrator_storage::Error),
+    /// The answer needs more of a remote run than is copied to this machine at once.
+    #[error(
+        "the files of `{}` that this needs have {bytes} bytes, more than the {limit} that are fetched at once: ask for fewer tables, or copy the run to this machine", .run.display()
+    )]
+    CacheLimit {
+        /// The run.
+        run: PathBuf,
+        /// Size of the files.
+        bytes: u64,
+        /// The bound.
+        limit: u64,
+    },
     /// A file is larger than any that this program writes.
     #[error("`{}` has {bytes} bytes: expected at most {limit}", .path.display())]
     TooLarge {

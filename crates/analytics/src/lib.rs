@@ -10,9 +10,11 @@
 //!
 //! Everything is read, nothing is written, and only what a manifest names is looked at: files of attempts that never
 //! committed do not exist here. No function knows a clock, so equal outputs give equal figures. The functions block:
-//! an asynchronous caller runs them on a blocking thread. A remote output is copied here first by the caller.
+//! an asynchronous caller runs them on a blocking thread. Of a remote output, the files that an answer needs are fetched
+//! to a temporary directory of bounded size.
 
 mod error;
+mod files;
 mod lineage;
 mod query;
 mod report;
@@ -27,7 +29,7 @@ pub use lineage::{CheckpointDocuments, ShardDocuments, SourceDocuments, checkpoi
 pub use query::{Column, Table, query};
 pub use report::{
     Bin, ClusterSize, Digested, DroppedSample, Duplicates, Generated, Headline, LanguageShare, Languages,
-    Lengths, Report, Sample, Section, TrainingSummary, report, report_html,
+    Lengths, Report, Sample, Section, TrainingSummary, report, report_html, stored_report,
 };
 pub use run::{Run, Stage};
 pub use stats::{RuleCount, StageFigures, Stats, stats};

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::run::{Run, read_json};
+use crate::run::Run;
 use crate::tables::{scan_part, scan_tokens};
 use crate::trace::{DocumentName, name, number, text};
 
@@ -67,8 +67,7 @@ pub fn checkpoint_documents(run: &Run, wanted: &str, limit: usize) -> Result<Che
     };
     let names = shards_of(run, checkpoint)?;
     if names.is_empty() {
-        let path = run.root().join("checkpoints").join(checkpoint).join("manifest.json");
-        return Err(Error::NoShards(path));
+        return Err(Error::NoShards(run.files().name(&format!("checkpoints/{checkpoint}/manifest.json"))));
     }
     let mut shards = Vec::with_capacity(names.len());
     let mut origins = Origins::default();
@@ -165,10 +164,9 @@ fn count(run: &Run, shard: &str) -> Result<(u64, u64), Error> {
 /// Of those files, which are the trainer's, only the names of shards are taken, wherever they stand: `train-00000`,
 /// `tokens/train-00000` and `tokens/train-00000.bin` all name one shard.
 pub(crate) fn shards_of(run: &Run, checkpoint: &str) -> Result<BTreeSet<String>, Error> {
-    let directory = run.root().join("checkpoints").join(checkpoint);
     let mut shards = BTreeSet::new();
     for file in ["manifest.json", "state.json"] {
-        if let Some(value) = read_json::<Value>(&directory.join(file))? {
+        if let Some(value) = run.files().json::<Value>(&format!("checkpoints/{checkpoint}/{file}"))? {
             collect(&value, &mut shards);
         }
     }

@@ -1,6 +1,6 @@
 //! SQL over a run: a table for each stage, beside `tokens`, `metrics` and `stages`.
 
-use polars::prelude::{AnyValue, DataFrame, IntoLazy, LazyFrame, NamedFrom, Series};
+use polars::prelude::{AnyValue, DataFrame, IntoLazy, NamedFrom, Series};
 use polars::sql::SQLContext;
 use serde::Serialize;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::error::Error;
 use crate::run::Run;
 use crate::stats::stats;
-use crate::tables::{Kind, scan, scan_tokens, token_shards};
+use crate::tables::{Kind, scan, scan_tokens, token_files, token_shards};
 use crate::training::Metrics;
 
 /// Text in one answer beyond this ends it early: one row may hold a document of 64 MiB.
@@ -53,32 +53,71 @@ impl Table {
 /// training, `stages` the figures. Files are scanned lazily: only the columns and row groups that the query needs.
 pub fn query(run: &Run, sql: &str, limit: usize) -> Result<Table, Error> {
     let mut context = SQLContext::new();
-    for (name, frame) in tables(run)? {
-        context.register(&name, frame);
-    }
-    let frame = context.execute(sql).map_err(|error| explain(run, &context, error))?;
+    register(run, sql, &context)?;
+    let frame = context.execute(sql).or_else(|error| Err(explain(run, error)?))?;
     let limit_rows = u32::try_from(limit).unwrap_or(u32::MAX - 1);
     let frame = frame.limit(limit_rows.saturating_add(1)).collect()?;
     table(&frame, limit_rows as usize)
 }
 
-fn tables(run: &Run) -> Result<Vec<(String, LazyFrame)>, Error> {
-    let mut tables = Vec::new();
+/// Registers the tables of a run. Of a remote run only those whose names the query holds, for their files are fetched
+/// here, all at once.
+fn register(run: &Run, sql: &str, context: &SQLContext) -> Result<(), Error> {
+    let sql = sql.to_ascii_lowercase();
+    let shards = token_shards(run)?;
+    let wanted = |name: &str| !run.files().is_remote() || sql.contains(&name.to_ascii_lowercase());
+    let token_files = if wanted("tokens") { token_files(&shards) } else { Vec::new() };
+    let mut files: Vec<&str> = token_files.iter().map(String::as_str).collect();
+    let mut stages = Vec::new();
     for stage in run.stages() {
         for kind in Kind::ALL {
-            if let Some(frame) = scan(run, stage, kind)? {
-                tables.push((kind.table(stage), frame));
+            if wanted(&kind.table(stage)) {
+                files.extend(stage.files(kind.prefix()));
+                stages.push((stage, kind));
             }
         }
     }
-    if let Some(frame) = scan_tokens(run, &token_shards(run)?)? {
-        tables.push(("tokens".to_owned(), frame));
+    if wanted("metrics") {
+        files.push("metrics.jsonl");
     }
-    if let Some(metrics) = Metrics::read(run)? {
-        tables.push(("metrics".to_owned(), metrics.frame()?.lazy()));
+    // What is missing is said below, with its stage.
+    if run.files().is_remote() {
+        run.files().fetch(&files)?;
     }
-    tables.push(("stages".to_owned(), figures(run)?.lazy()));
-    Ok(tables)
+    for (stage, kind) in stages {
+        if let Some(frame) = scan(run, stage, kind)? {
+            context.register(&kind.table(stage), frame);
+        }
+    }
+    if wanted("tokens")
+        && let Some(frame) = scan_tokens(run, &shards)?
+    {
+        context.register("tokens", frame);
+    }
+    if wanted("metrics")
+        && let Some(metrics) = Metrics::read(run)?
+    {
+        context.register("metrics", metrics.frame()?.lazy());
+    }
+    context.register("stages", figures(run)?.lazy());
+    Ok(())
+}
+
+/// The names of all tables, sorted.
+fn names(run: &Run) -> Result<Vec<String>, Error> {
+    let mut names = vec!["stages".to_owned()];
+    for stage in run.stages() {
+        let written = Kind::ALL.into_iter().filter(|kind| stage.files(kind.prefix()).next().is_some());
+        names.extend(written.map(|kind| kind.table(stage)));
+    }
+    if !token_shards(run)?.is_empty() {
+        names.push("tokens".to_owned());
+    }
+    if run.files().has("metrics.jsonl")? {
+        names.push("metrics".to_owned());
+    }
+    names.sort();
+    Ok(names)
 }
 
 fn figures(run: &Run) -> Result<DataFrame, Error> {
@@ -100,12 +139,11 @@ fn figures(run: &Run) -> Result<DataFrame, Error> {
 }
 
 /// Turns Polars' "relation was not found" into an error that names the tables, and the nearest written stage.
-fn explain(run: &Run, context: &SQLContext, error: polars::error::PolarsError) -> Error {
+fn explain(run: &Run, error: polars::error::PolarsError) -> Result<Error, Error> {
     let message = error.to_string();
     let name = message.split_once("relation '").and_then(|(_, rest)| rest.split_once("' was not found"));
-    let Some((name, _)) = name else { return error.into() };
-    let mut tables = context.get_tables();
-    tables.sort();
+    let Some((name, _)) = name else { return Ok(error.into()) };
+    let tables = names(run)?;
     let stage = run.stages().iter().find(|stage| stage.table == name);
     let nearest = stage.and_then(|stage| {
         let written = run.stages().iter().filter(|other| other.is_materialised());
@@ -121,7 +159,7 @@ fn explain(run: &Run, context: &SQLContext, error: polars::error::PolarsError) -
         (Some(_), None) => " (the stage wrote no documents)".to_owned(),
         (None, _) => String::new(),
     };
-    Error::UnknownTable { name: name.to_owned(), hint, tables }
+    Ok(Error::UnknownTable { name: name.to_owned(), hint, tables })
 }
 
 fn table(frame: &DataFrame, limit: usize) -> Result<Table, Error> {

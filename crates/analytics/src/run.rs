@@ -1,20 +1,15 @@
-//! A run on disk: its job and the manifests of its published stages.
+//! A run, wherever it lies: its job and the manifests of its published stages.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use orchestrator_storage::RelativePath;
 use orchestrator_storage::manifest::{SCHEMA_VERSION, StageManifest};
+use orchestrator_storage::{RelativePath, Store};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::Error;
-
-/// No manifest, job file or state that we write comes near this.
-const MAX_JSON_BYTES: u64 = 256 << 20;
+use crate::files::Files;
 
 /// A published stage.
 #[derive(Clone, Debug)]
@@ -60,7 +55,7 @@ impl Stage {
 /// An output directory, opened: manifests are in memory, tables are scanned when asked for.
 #[derive(Debug)]
 pub struct Run {
-    root: PathBuf,
+    files: Files,
     name: Option<String>,
     seed: Option<u64>,
     stages: Vec<Stage>,
@@ -86,28 +81,35 @@ impl Job {
 }
 
 impl Run {
-    /// Opens an output directory and reads the manifest of every stage that was published.
-    pub fn open(root: &Path) -> Result<Self, Error> {
-        let job_path = root.join("job.yaml");
-        let stages_path = root.join("stages");
-        if !job_path.is_file() && !stages_path.is_dir() {
-            return Err(Error::NotARun(root.to_owned()));
+    /// Opens the output at a path or URL and reads the manifest of every stage that was published.
+    pub fn open(url: &str) -> Result<Self, Error> {
+        Self::open_in(Store::open(url)?, None)
+    }
+
+    /// Opens an output; what is fetched of a remote one lies in `scratch` meanwhile, by default where this machine keeps
+    /// temporary files.
+    pub fn open_in(store: Store, scratch: Option<&Path>) -> Result<Self, Error> {
+        let files = Files::open(store, scratch)?;
+        let below = files.below("stages")?;
+        if below.is_empty() && !files.has("job.yaml")? {
+            return Err(Error::NotARun(files.url()));
         }
         // The job file is only asked for its name: one that cannot be read costs the title, not the figures.
-        let job = read_bounded(&job_path)?
+        let job = files
+            .small("job.yaml")?
             .and_then(|bytes| String::from_utf8(bytes).ok())
             .and_then(|text| serde_saphyr::from_str::<Job>(&text).ok())
             .unwrap_or_default();
         let mut stages = Vec::new();
-        for directory in directories(&stages_path)? {
+        // Without a manifest the stage was never published.
+        for directory in below.iter().filter_map(|path| path.strip_suffix("/manifest.json")) {
             let Some((number, name)) = directory.split_once('-') else { continue };
             let Ok(number) = number.parse() else { continue };
-            let path = stages_path.join(&directory).join("manifest.json");
-            // Without a manifest the stage was never published.
-            let Some(manifest) = read_json::<StageManifest>(&path)? else { continue };
+            let path = format!("stages/{directory}/manifest.json");
+            let Some(manifest) = files.json::<StageManifest>(&path)? else { continue };
             if manifest.schema_version != SCHEMA_VERSION {
                 return Err(Error::SchemaVersion {
-                    path,
+                    path: files.name(&path),
                     found: manifest.schema_version,
                     expected: SCHEMA_VERSION,
                 });
@@ -122,12 +124,12 @@ impl Run {
             stage.table = if *count == 1 { stage.name.clone() } else { format!("{}_{count}", stage.name) };
         }
         let earlier = job.earlier();
-        Ok(Self { root: root.to_owned(), name: job.name, seed: job.seed, stages, earlier })
+        Ok(Self { files, name: job.name, seed: job.seed, stages, earlier })
     }
 
-    /// The output directory.
-    pub fn root(&self) -> &Path {
-        &self.root
+    /// The files of the output.
+    pub(crate) fn files(&self) -> &Files {
+        &self.files
     }
 
     /// The job's name, if `job.yaml` gives it.
@@ -162,52 +164,8 @@ impl Run {
 
     /// Names of the published checkpoints, lowest step first.
     pub(crate) fn checkpoints(&self) -> Result<Vec<String>, Error> {
-        let path = self.root.join("checkpoints");
-        let mut names = directories(&path)?;
-        names.retain(|name| path.join(name).join("manifest.json").is_file());
-        Ok(names)
+        let below = self.files.below("checkpoints")?;
+        let names = below.iter().filter_map(|path| path.strip_suffix("/manifest.json"));
+        Ok(names.filter(|name| !name.contains('/')).map(str::to_owned).collect())
     }
-}
-
-/// Names of the directories in `path`, sorted; none where `path` is absent.
-fn directories(path: &Path) -> Result<Vec<String>, Error> {
-    let mut names = file_names(path)?;
-    names.retain(|name| path.join(name).is_dir());
-    Ok(names)
-}
-
-/// Names of the entries of `path` that are UTF-8, sorted; none where `path` is absent.
-pub(crate) fn file_names(path: &Path) -> Result<Vec<String>, Error> {
-    let entries = match fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(Error::Read { path: path.to_owned(), source }),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        if let Ok(name) = entry.map_err(Error::read(path))?.file_name().into_string() {
-            names.push(name);
-        }
-    }
-    names.sort();
-    Ok(names)
-}
-
-/// Reads a small file whole; `None` where it is absent.
-pub(crate) fn read_bounded(path: &Path) -> Result<Option<Vec<u8>>, Error> {
-    let bytes = match fs::metadata(path) {
-        Ok(metadata) => metadata.len(),
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(Error::Read { path: path.to_owned(), source }),
-    };
-    if bytes > MAX_JSON_BYTES {
-        return Err(Error::TooLarge { path: path.to_owned(), bytes, limit: MAX_JSON_BYTES });
-    }
-    fs::read(path).map(Some).map_err(Error::read(path))
-}
-
-/// Reads a small JSON file; `None` where it is absent.
-pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
-    let Some(bytes) = read_bounded(path)? else { return Ok(None) };
-    serde_json::from_slice(&bytes).map(Some).map_err(|source| Error::Json { path: path.to_owned(), source })
 }

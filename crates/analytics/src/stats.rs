@@ -1,11 +1,11 @@
 //! Figures per stage, from the manifests alone.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::run::{Run, Stage};
 
 /// The figures of a run.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stats {
     /// The job's name.
     pub name: Option<String>,
@@ -14,7 +14,7 @@ pub struct Stats {
 }
 
 /// The figures of one stage.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StageFigures {
     /// Its place in the pipeline.
     pub number: u32,
@@ -47,7 +47,7 @@ pub struct StageFigures {
 }
 
 /// How often a rule fired.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleCount {
     /// The rule.
     pub rule: String,

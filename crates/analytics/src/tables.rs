@@ -3,7 +3,8 @@
 use polars::prelude::{LazyFrame, PlRefPath, PlSmallStr, ScanArgsParquet, col, lit};
 
 use crate::error::Error;
-use crate::run::{Run, Stage, file_names};
+use crate::files::SCAN_BYTES;
+use crate::run::{Run, Stage};
 
 /// How the lists of the documents in token shards end.
 const DOCS: &str = ".docs.parquet";
@@ -22,7 +23,8 @@ pub(crate) enum Kind {
 impl Kind {
     pub(crate) const ALL: [Self; 3] = [Self::Parts, Self::Dropped, Self::Notes];
 
-    fn prefix(self) -> &'static str {
+    /// How the names of its files begin.
+    pub(crate) fn prefix(self) -> &'static str {
         match self {
             Self::Parts => "part-",
             Self::Dropped => "dropped-",
@@ -46,12 +48,44 @@ pub(crate) fn scan(run: &Run, stage: &Stage, kind: Kind) -> Result<Option<LazyFr
     scan_files(run, &stage.name, &files, None)
 }
 
-/// One lazy table for each part of a stage, in order: for work that holds one part at a time.
-pub(crate) fn scan_each_part(run: &Run, stage: &Stage) -> Result<Vec<LazyFrame>, Error> {
-    stage
-        .files(Kind::Parts.prefix())
-        .filter_map(|file| scan_files(run, &stage.name, &[file], None).transpose())
-        .collect()
+/// One lazy table for each part of a stage, in order: for work that holds one part at a time. Each must be collected
+/// before the next is asked for.
+pub(crate) fn scan_each_part<'a>(
+    run: &'a Run,
+    stage: &'a Stage,
+) -> impl Iterator<Item = Result<LazyFrame, Error>> + 'a {
+    let files = stage.files(Kind::Parts.prefix());
+    files.filter_map(|file| scan_files(run, &stage.name, &[file], None).transpose())
+}
+
+/// The table of one kind of a stage in as few pieces as are fetched at once, in order: one for a local run. Each must be
+/// collected before the next is asked for.
+pub(crate) fn scan_in_pieces<'a>(
+    run: &'a Run,
+    stage: &'a Stage,
+    kind: Kind,
+) -> impl Iterator<Item = Result<LazyFrame, Error>> + 'a {
+    let mut pieces: Vec<Vec<&str>> = Vec::new();
+    let mut bytes = 0u64;
+    for file in stage.files(kind.prefix()) {
+        let size = stage
+            .manifest
+            .files
+            .iter()
+            .find(|entry| entry.path.as_str() == file)
+            .map_or(0, |entry| entry.bytes);
+        match pieces.last_mut() {
+            Some(piece) if !run.files().is_remote() || bytes.saturating_add(size) <= SCAN_BYTES => {
+                piece.push(file);
+            }
+            _ => {
+                pieces.push(vec![file]);
+                bytes = 0;
+            }
+        }
+        bytes = bytes.saturating_add(size);
+    }
+    pieces.into_iter().filter_map(|piece| scan_files(run, &stage.name, &piece, None).transpose())
 }
 
 /// The part that a token shard was made of: the one of the same number in the last stage that wrote documents.
@@ -66,25 +100,24 @@ pub(crate) fn scan_part(run: &Run, shard: &str) -> Result<Option<LazyFrame>, Err
 
 /// Names of the token shards, `train-00000` and the like, in order.
 pub(crate) fn token_shards(run: &Run) -> Result<Vec<String>, Error> {
-    let mut names = file_names(&run.root().join("tokens"))?;
-    names.retain_mut(|name| match name.strip_suffix(DOCS) {
-        Some(shard) => {
-            *name = shard.to_owned();
-            true
-        }
-        None => false,
-    });
-    Ok(names)
+    let below = run.files().below("tokens")?;
+    let shards = below.iter().filter_map(|name| name.strip_suffix(DOCS)).filter(|shard| !shard.contains('/'));
+    Ok(shards.map(str::to_owned).collect())
+}
+
+/// The files that list the documents of token shards.
+pub(crate) fn token_files(shards: &[String]) -> Vec<String> {
+    shards.iter().map(|shard| format!("tokens/{shard}{DOCS}")).collect()
 }
 
 /// The documents of token shards, with the column `shard`; `None` where there are no shards.
 ///
 /// It is one scan of many files and no union of scans: Polars counts the rows of a union in a type that we leave out.
 pub(crate) fn scan_tokens(run: &Run, shards: &[String]) -> Result<Option<LazyFrame>, Error> {
-    let files: Vec<_> = shards.iter().map(|shard| format!("tokens/{shard}{DOCS}")).collect();
+    let files = token_files(shards);
     let files: Vec<_> = files.iter().map(String::as_str).collect();
     let Some(frame) = scan_files(run, "tokenize", &files, Some("shard"))? else { return Ok(None) };
-    let directory = run.root().join("tokens/");
+    let directory = run.files().place("tokens/");
     let name = col("shard").str().strip_prefix(lit(directory.to_string_lossy().as_ref()));
     let columns =
         [name.str().strip_suffix(lit(DOCS)), col("id"), col("sequence"), col("offset"), col("length")];
@@ -101,19 +134,15 @@ fn scan_files(
     if files.is_empty() {
         return Ok(None);
     }
-    let mut paths = Vec::with_capacity(files.len());
-    for file in files {
-        let path = run.root().join(file);
-        if !path.is_file() {
-            return Err(Error::MissingFile { stage: stage.to_owned(), path });
-        }
-        paths.push(PlRefPath::new(path.to_string_lossy().as_ref()));
+    if let Some(path) = run.files().fetch(files)? {
+        return Err(Error::MissingFile { stage: stage.to_owned(), path });
     }
+    let paths = files.iter().map(|file| PlRefPath::new(run.files().place(file).to_string_lossy().as_ref()));
     // Without globbing a `[` in a user's path is just a character.
     let arguments = ScanArgsParquet {
         glob: false,
         include_file_paths: path_column.map(PlSmallStr::from_str),
         ..ScanArgsParquet::default()
     };
-    Ok(Some(LazyFrame::scan_parquet_files(paths.into_iter().collect(), arguments)?))
+    Ok(Some(LazyFrame::scan_parquet_files(paths.collect(), arguments)?))
 }

@@ -10,8 +10,6 @@
 //! Dropped files and notes are small, and parts are opened only for what those cannot say; of every file only the
 //! columns asked for are read, and the filter goes down into the scan, where row groups without the key are passed over.
 
-use std::path::Path;
-
 use orchestrator_core::DocumentId;
 use polars::prelude::{DataFrame, Expr, LazyFrame, col, lit};
 use serde::Serialize;
@@ -19,7 +17,7 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::lineage::shards_of;
 use crate::run::{Run, Stage};
-use crate::tables::{Kind, scan, scan_tokens, token_shards};
+use crate::tables::{Kind, scan, scan_in_pieces, scan_tokens, token_shards};
 
 /// Documents beside the first that share its URL; more are not listed.
 const MAX_OTHERS: u32 = 20;
@@ -170,13 +168,10 @@ fn trace_back(run: &Run, key: &str, runs_left: u32) -> Result<Trace, Error> {
 fn earlier(run: &Run, id: &str, runs_left: u32) -> Result<Vec<Earlier>, Error> {
     let mut asked = Vec::new();
     for (place, stage) in run.earlier() {
-        let found = if place.contains("://") && !place.starts_with("file://") {
-            Found::Absent("The earlier run is remote: copy it here and trace the document there.".to_owned())
-        } else if runs_left == 0 {
+        let found = if runs_left == 0 {
             Found::Absent("No more runs before this one are followed.".to_owned())
         } else {
-            let path = Path::new(place.strip_prefix("file://").unwrap_or(place));
-            match Run::open(path).and_then(|earlier| trace_back(&earlier, id, runs_left - 1)) {
+            match Run::open(place).and_then(|earlier| trace_back(&earlier, id, runs_left - 1)) {
                 Ok(trace) => Found::Trace(Box::new(trace)),
                 // Documents may come from another of the runs that were read.
                 Err(Error::UnknownDocument { .. }) => {
@@ -209,15 +204,16 @@ fn locate(run: &Run, wanted: &Expr, at_most: u32) -> Result<(Vec<DocumentName>, 
     let mut found: Vec<(DocumentName, End)> = Vec::new();
     let left = |found: &Vec<_>| at_most.saturating_sub(found.len() as u32);
     for stage in run.document_stages() {
-        let Some(dropped) = scan(run, stage, Kind::Dropped)? else { continue };
-        if left(&found) == 0 {
-            break;
-        }
-        let columns = ["id", "source", "record", "url", "rule", "value"].map(col);
-        let rows = dropped.filter(wanted.clone()).select(columns).limit(left(&found)).collect()?;
-        for row in 0..rows.height() {
-            let (rule, value) = (text(&rows, "rule", row)?, text(&rows, "value", row)?);
-            found.push((name(&rows, row)?, End::Dropped { number: stage.number, rule, value }));
+        for dropped in scan_in_pieces(run, stage, Kind::Dropped) {
+            if left(&found) == 0 {
+                break;
+            }
+            let columns = ["id", "source", "record", "url", "rule", "value"].map(col);
+            let rows = dropped?.filter(wanted.clone()).select(columns).limit(left(&found)).collect()?;
+            for row in 0..rows.height() {
+                let (rule, value) = (text(&rows, "rule", row)?, text(&rows, "value", row)?);
+                found.push((name(&rows, row)?, End::Dropped { number: stage.number, rule, value }));
+            }
         }
     }
     let stages: Vec<_> = run.document_stages().filter(|stage| stage.is_materialised()).collect();
@@ -225,10 +221,14 @@ fn locate(run: &Run, wanted: &Expr, at_most: u32) -> Result<(Vec<DocumentName>, 
         if left(&found) == 0 || (index > 0 && !found.is_empty()) {
             break;
         }
-        let Some(parts) = scan(run, stage, Kind::Parts)? else { continue };
-        let rows = named(parts, wanted, left(&found))?;
-        for row in 0..rows.height() {
-            found.push((name(&rows, row)?, End::Written { number: stage.number }));
+        for parts in scan_in_pieces(run, stage, Kind::Parts) {
+            if left(&found) == 0 {
+                break;
+            }
+            let rows = named(parts?, wanted, left(&found))?;
+            for row in 0..rows.height() {
+                found.push((name(&rows, row)?, End::Written { number: stage.number }));
+            }
         }
     }
     let mut names = Vec::with_capacity(found.len());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::io::{BufRead, BufReader, Read};
 
 use polars::prelude::{DataFrame, NamedFrom, Series};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ const MAX_LINE_BYTES: u64 = 1 << 16;
 const MAX_STEPS: usize = 20_000_000;
 
 /// A point of a curve.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// The step.
     pub step: u64,
@@ -48,12 +48,12 @@ impl Metrics {
     /// A line that is no JSON is passed over: a training that was killed may leave half a line at the end. Of two
     /// lines for one step the later counts, since it is the one after a rollback.
     pub(crate) fn read(run: &Run) -> Result<Option<Self>, Error> {
-        let path = run.root().join("metrics.jsonl");
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(Error::Read { path, source }),
-        };
+        const FILE: &str = "metrics.jsonl";
+        if run.files().fetch(&[FILE])?.is_some() {
+            return Ok(None);
+        }
+        let path = run.files().place(FILE);
+        let file = File::open(&path).map_err(Error::read(&path))?;
         let mut reader = BufReader::new(file);
         let mut steps = BTreeMap::new();
         let mut line = Vec::new();

@@ -9,7 +9,7 @@ use orchestrator_analytics::{
 use serde_json::json;
 
 fn open(output: &Output) -> Run {
-    Run::open(output.path()).expect("a run")
+    Run::open(output.url()).expect("a run")
 }
 
 #[test]
@@ -208,17 +208,17 @@ fn an_empty_run_has_a_report() {
 #[test]
 fn what_is_no_run_is_refused() {
     let output = Output::new();
-    assert!(matches!(Run::open(output.path()), Err(Error::NotARun(_))));
+    assert!(matches!(Run::open(output.url()), Err(Error::NotARun(_))));
     let entry = |path: &str| json!({"path": path, "rows": 1, "bytes": 1, "xxh3": "0"});
     let publish = |files: &serde_json::Value| {
         fixture::manifest(&output, 0, "read", 1, 1, &json!({}), std::slice::from_ref(files));
     };
     for path in ["../../etc/passwd", "/etc/passwd"] {
         publish(&entry(path));
-        assert!(matches!(Run::open(output.path()), Err(Error::Json { .. })), "{path}");
+        assert!(matches!(Run::open(output.url()), Err(Error::Json { .. })), "{path}");
     }
     output.write("stages/00-read/manifest.json", "{");
-    assert!(matches!(Run::open(output.path()), Err(Error::Json { .. })));
+    assert!(matches!(Run::open(output.url()), Err(Error::Json { .. })));
     publish(&entry("stages/00-read/part-00000.parquet"));
     let run = open(&output);
     assert!(matches!(query(&run, "SELECT 1", 1), Err(Error::MissingFile { .. })));

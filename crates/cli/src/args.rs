@@ -64,7 +64,7 @@ pub(crate) enum Command {
     Workers(Remote),
     /// Make a certificate authority, a certificate and a token for a cluster.
     Certs(CertsArgs),
-    /// Show a data set, a part, a token shard or a checkpoint.
+    /// Show a data set, a part, a token shard, a checkpoint, a model or an input.
     Inspect(InspectArgs),
     /// Show what happened to one document, stage by stage.
     Trace(TraceArgs),
@@ -250,9 +250,10 @@ pub(crate) struct CertsArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
-    /// A run, a Parquet file, a token shard (`.bin` or `.idx`), or a checkpoint directory.
-    pub(crate) path: PathBuf,
-    /// Rows to show.
+    /// Path or URL of a run; of a stage, tokens, checkpoint or model directory; of a part, shard, manifest or tokenizer; or
+    /// of an input.
+    pub(crate) path: String,
+    /// Rows or records to show.
     #[arg(long, default_value_t = 5)]
     pub(crate) rows: usize,
 }
@@ -264,21 +265,21 @@ pub(crate) struct TraceArgs {
     /// Sources and documents of a checkpoint to list.
     #[arg(long, default_value_t = 20)]
     pub(crate) limit: usize,
-    /// The run's output.
+    /// The run's output, a path or URL.
     #[arg(long, default_value = ".")]
-    pub(crate) run: PathBuf,
+    pub(crate) run: String,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct RunPath {
-    /// The run's output.
-    pub(crate) run: PathBuf,
+    /// The run's output, a path or URL.
+    pub(crate) run: String,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct QueryArgs {
-    /// The run's output.
-    pub(crate) run: PathBuf,
+    /// The run's output, a path or URL.
+    pub(crate) run: String,
     /// SQL over tables named like the stages: `filter`, `filter_dropped`, `pii_notes`.
     pub(crate) sql: String,
 }

@@ -53,6 +53,14 @@ pub enum InputError {
         /// The file.
         file: String,
     },
+    /// A glob where nothing can be listed.
+    #[error(
+        "`{pattern}` cannot be listed, for a web server lists no files: name each file, or give a list with `@`"
+    )]
+    WebGlob {
+        /// The pattern.
+        pattern: String,
+    },
     /// Nothing left.
     #[error("`exclude` leaves no file of the read stage's `paths`")]
     AllExcluded,
@@ -136,7 +144,8 @@ pub fn freeze(read: &ReadConfig, output: &str) -> Result<Frozen, InputFault> {
         let files = parts_of_run(run, stage)?;
         return Ok(Frozen { files, remarks: Vec::new() });
     }
-    let patterns = expand_lists(&read.paths)?;
+    let options = OpenOptions { anonymous: read.anonymous };
+    let patterns = expand_lists(&read.paths, options)?;
     let root =
         read.root.clone().unwrap_or_else(|| common_root(patterns.iter().map(|(_, path)| path.as_str())));
     let mut exclude = Vec::new();
@@ -146,7 +155,7 @@ pub fn freeze(read: &ReadConfig, output: &str) -> Result<Frozen, InputFault> {
     let mut inputs = Vec::new();
     let mut remarks = Vec::new();
     for (key, pattern) in &patterns {
-        let found = list(pattern, output).map_err(about(key))?;
+        let found = list(pattern, output, options).map_err(about(key))?;
         remarks.extend(found.remarks);
         for (url, entry) in found.files {
             if let Some((_, count)) = exclude.iter_mut().find(|(glob, _)| glob.is_match(&url)) {
@@ -205,7 +214,7 @@ fn matcher(pattern: &str) -> Result<GlobMatcher, InputError> {
 /// The files below `roots` that one pattern stands for, with their URLs, in bytewise order.
 pub fn find(pattern: &str, roots: &AllowedRoots) -> Result<Vec<(String, Entry)>, InputError> {
     if is_glob(pattern) {
-        return Ok(found(pattern, "", roots)?.files);
+        return Ok(found(pattern, "", roots, OpenOptions::default())?.files);
     }
     let path = literal(pattern);
     Ok(stat(&path, roots)?.map(|entry| (path, entry)).into_iter().collect())
@@ -213,7 +222,11 @@ pub fn find(pattern: &str, roots: &AllowedRoots) -> Result<Vec<(String, Entry)>,
 
 /// The file of that very name, if there is one.
 pub fn stat(url: &str, roots: &AllowedRoots) -> Result<Option<Entry>, InputError> {
-    let (store, path) = roots.locate(url, OpenOptions::default())?;
+    stat_with(url, roots, OpenOptions::default())
+}
+
+fn stat_with(url: &str, roots: &AllowedRoots, options: OpenOptions) -> Result<Option<Entry>, InputError> {
+    let (store, path) = roots.locate(url, options)?;
     let entry = store.try_stat(&path)?;
     if entry.is_none() && store.local_path(&path).is_some_and(|path| path.is_dir()) {
         return Err(InputError::Directory { path: url.to_owned() });
@@ -229,11 +242,11 @@ struct Found {
 }
 
 /// The files of one entry of `paths`: at least one, and none that a job with this output writes itself.
-fn list(pattern: &str, output: &str) -> Result<Found, InputError> {
+fn list(pattern: &str, output: &str, options: OpenOptions) -> Result<Found, InputError> {
     // This runs for whoever hands the job in, with his own rights.
     let roots = AllowedRoots::any();
     if is_glob(pattern) {
-        let found = found(pattern, output, &roots)?;
+        let found = found(pattern, output, &roots, options)?;
         if found.files.is_empty() {
             let passed_by = found.remarks.into_iter().take(3).collect::<Vec<_>>().join("; ");
             return Err(InputError::NoMatch { pattern: pattern.to_owned(), passed_by });
@@ -244,16 +257,24 @@ fn list(pattern: &str, output: &str) -> Result<Found, InputError> {
     if is_left_by_run(output, &path) {
         return Err(InputError::OwnOutput { file: path });
     }
-    match stat(&path, &roots)? {
+    match stat_with(&path, &roots, options)? {
         Some(entry) => Ok(Found { files: vec![(path, entry)], remarks: Vec::new() }),
         None => Err(InputError::NoMatch { pattern: path, passed_by: String::new() }),
     }
 }
 
 /// Lists what a glob matches, and no directory that cannot hold a match.
-fn found(pattern: &str, output: &str, roots: &AllowedRoots) -> Result<Found, InputError> {
+fn found(
+    pattern: &str,
+    output: &str,
+    roots: &AllowedRoots,
+    options: OpenOptions,
+) -> Result<Found, InputError> {
+    if pattern.starts_with("https://") || pattern.starts_with("http://") {
+        return Err(InputError::WebGlob { pattern: pattern.to_owned() });
+    }
     let directory = common_root([pattern]);
-    let store = roots.open(&directory)?;
+    let store = roots.open_with(&directory, options)?;
     let glob = matcher(pattern)?;
     let base = directory.trim_end_matches('/');
     let levels = segments(pattern);
@@ -296,7 +317,7 @@ fn may_hold(levels: &[Option<GlobMatcher>], path: &str) -> bool {
 }
 
 /// Replaces every `@FILE` by the lines of that file. With each pattern, the key that it comes from.
-fn expand_lists(paths: &[String]) -> Result<Vec<(String, String)>, InputFault> {
+fn expand_lists(paths: &[String], options: OpenOptions) -> Result<Vec<(String, String)>, InputFault> {
     let mut patterns = Vec::new();
     for (index, path) in paths.iter().enumerate() {
         let key = format!("paths[{index}]");
@@ -304,9 +325,8 @@ fn expand_lists(paths: &[String]) -> Result<Vec<(String, String)>, InputFault> {
             patterns.push((key, path.clone()));
             continue;
         };
-        let text = read_list(list).map_err(about(&key))?;
-        // Common Crawl's lists name objects of its bucket, not of the list's directory.
-        let base = escape(list.rsplit_once('/').map_or("", |(base, _)| base));
+        let text = read_list(list, options).map_err(about(&key))?;
+        let base = escape(list_base(list));
         patterns.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| {
             let absolute = line.starts_with('/') || line.contains("://");
             (key.clone(), if absolute { line.to_owned() } else { format!("{base}/{line}") })
@@ -315,8 +335,17 @@ fn expand_lists(paths: &[String]) -> Result<Vec<(String, String)>, InputFault> {
     Ok(patterns)
 }
 
-fn read_list(list: &str) -> Result<String, InputError> {
-    let (store, path) = Store::locate(list, OpenOptions::default())?;
+/// What the names in a list are relative to: its directory, or the root of the bucket or host where it has a URL, for
+/// Common Crawl's lists name objects of its bucket.
+fn list_base(list: &str) -> &str {
+    let Some(host) = list.find("://").map(|at| at + 3) else {
+        return list.rsplit_once('/').map_or("", |(base, _)| base);
+    };
+    list[host..].find('/').map_or(list, |length| &list[..host + length])
+}
+
+fn read_list(list: &str, options: OpenOptions) -> Result<String, InputError> {
+    let (store, path) = Store::locate(list, options)?;
     let bytes = store.read_all(&path, LIST_LIMIT)?;
     let wrong = |message: String| InputError::List { list: list.to_owned(), message };
     let mut text = Vec::new();
@@ -452,6 +481,30 @@ mod tests {
         let (found, message) = fault(read);
         assert_eq!(found, key, "{message}");
         assert!(message.contains(wanted), "`{wanted}` in `{message}`");
+    }
+
+    #[test]
+    fn lists_name_files_beside_them_or_objects_of_their_bucket() {
+        for (list, base) in [
+            ("/data/lists/a.txt", "/data/lists"),
+            ("https://host/crawl-data/x/warc.paths.gz", "https://host"),
+            ("s3://bucket/x/list", "s3://bucket"),
+        ] {
+            assert_eq!(list_base(list), base);
+        }
+        let corpus = corpus();
+        let list = "a/1.md\n\n  a/b/2.md\r\n";
+        std::fs::write(corpus.path().join("list"), list).expect("a file");
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut gzip, list.as_bytes()).expect("write");
+        std::fs::write(corpus.path().join("list.gz"), gzip.finish().expect("finish")).expect("a file");
+        let base = corpus.path().to_str().expect("UTF-8");
+        for list in ["list", "list.gz"] {
+            let read = ReadConfig { paths: vec![format!("@{base}/{list}")], ..ReadConfig::default() };
+            let inputs = freeze(&read, "/out").expect("they are there").files;
+            let urls: Vec<&str> = inputs.iter().map(|input| input.url.as_str()).collect();
+            assert_eq!(urls, [format!("{base}/a/1.md"), format!("{base}/a/b/2.md")], "{list}");
+        }
     }
 
     #[test]

@@ -16,7 +16,8 @@ pub(crate) fn config(context: &TaskContext) -> Result<&ReadConfig, TaskError> {
 
 /// Opens the store of an input, after making sure that the input did not change.
 pub(crate) fn open(context: &TaskContext, input: &InputFile) -> Result<(Store, RelativePath), TaskError> {
-    let (store, path) = context.job.host.roots.locate(&input.url, OpenOptions::default())?;
+    let options = OpenOptions { anonymous: config(context)?.anonymous };
+    let (store, path) = context.job.host.roots.locate(&input.url, options)?;
     let entry = store.stat(&path)?;
     if entry.bytes != input.bytes || entry.stamp != input.stamp {
         return Err(changed(input, entry.bytes, &entry.stamp));

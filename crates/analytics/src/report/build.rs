@@ -13,6 +13,11 @@ use crate::training::{Metrics, thin};
 /// Points of one curve in a report: more than a screen has columns for.
 const CURVE_POINTS: usize = 800;
 
+/// Reads the report that a finished run left; `None` where there is none.
+pub fn stored_report(run: &Run) -> Result<Option<Report>, Error> {
+    run.files().json("report.json")
+}
+
 /// Gathers the report of a run.
 pub fn report(run: &Run) -> Result<Report, Error> {
     let metrics = Metrics::read(run)?;

@@ -4,20 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use orchestrator_core::Lengths as Counts;
 use polars::prelude::{col, len, lit};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Section;
 use super::samples::Seen;
 use crate::error::Error;
 use crate::run::Run;
-use crate::tables::{Kind, scan};
+use crate::tables::{Kind, scan, scan_in_pieces};
 use crate::trace::{number, text};
 
 /// Languages named one by one; the rest are summed.
 const NAMED_LANGUAGES: usize = 12;
 
 /// A histogram of text lengths in UTF-8 bytes. Bins widen by the square root of 2.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lengths {
     /// The stage whose documents are the kept ones.
     pub stage: String,
@@ -28,7 +28,7 @@ pub struct Lengths {
 }
 
 /// A bin of a histogram.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bin {
     /// Least length.
     pub from: u64,
@@ -41,7 +41,7 @@ pub struct Bin {
 }
 
 /// Languages of the documents that were kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Languages {
     /// The stage whose documents they are.
     pub stage: String,
@@ -52,7 +52,7 @@ pub struct Languages {
 }
 
 /// How many documents have a language.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LanguageShare {
     /// Its code.
     pub language: String,
@@ -61,7 +61,7 @@ pub struct LanguageShare {
 }
 
 /// Clusters of duplicates by size.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Duplicates {
     /// Clusters of two documents or more.
     pub clusters: u64,
@@ -74,7 +74,7 @@ pub struct Duplicates {
 }
 
 /// How many clusters have a size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterSize {
     /// Least size.
     pub from: u64,
@@ -136,19 +136,19 @@ pub(super) fn languages(run: &Run) -> Result<Section<Languages>, Error> {
     let Some(stage) = run.last_materialised() else {
         return Ok(Section::absent("No stage has written documents."));
     };
-    let Some(parts) = scan(run, stage, Kind::Parts)? else {
-        return Ok(Section::absent("No document was kept."));
-    };
-    let counts = parts.group_by([col("language")]).agg([len().alias("documents")]).collect()?;
-    let mut languages = Vec::with_capacity(counts.height());
-    for row in 0..counts.height() {
-        let language = text(&counts, "language", row)?;
-        let documents = number(&counts, "documents", row)?;
-        languages.push(LanguageShare {
-            language: if language.is_empty() { "und".to_owned() } else { language },
-            documents,
-        });
+    let mut counted = BTreeMap::<String, u64>::new();
+    for parts in scan_in_pieces(run, stage, Kind::Parts) {
+        let counts = parts?.group_by([col("language")]).agg([len().alias("documents")]).collect()?;
+        for row in 0..counts.height() {
+            *counted.entry(text(&counts, "language", row)?).or_default() +=
+                number(&counts, "documents", row)?;
+        }
     }
+    let named = counted.into_iter().map(|(language, documents)| LanguageShare {
+        language: if language.is_empty() { "und".to_owned() } else { language },
+        documents,
+    });
+    let mut languages: Vec<LanguageShare> = named.collect();
     languages.sort_by(|a, b| b.documents.cmp(&a.documents).then_with(|| a.language.cmp(&b.language)));
     match languages.as_slice() {
         [] => return Ok(Section::absent("No document was kept.")),

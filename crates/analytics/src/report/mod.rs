@@ -6,9 +6,9 @@ mod documents;
 mod html;
 mod samples;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-pub use build::report;
+pub use build::{report, stored_report};
 pub use documents::{Bin, ClusterSize, Duplicates, LanguageShare, Languages, Lengths};
 pub use html::report_html;
 pub use samples::{DroppedSample, Generated, Sample};
@@ -17,7 +17,7 @@ use crate::stats::StageFigures;
 use crate::training::Point;
 
 /// A part of the report that not every run has.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Section<T> {
     /// What the run has.
@@ -33,7 +33,7 @@ impl<T> Section<T> {
 }
 
 /// All that a report tells. Equal outputs give equal reports: it has no clock and no path of this machine.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Rises when a key changes its meaning.
     pub schema_version: u32,
@@ -64,7 +64,7 @@ pub struct Report {
 }
 
 /// A stage's digest.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digested {
     /// The stage.
     pub stage: String,
@@ -73,7 +73,7 @@ pub struct Digested {
 }
 
 /// The figures at the top of a report.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Headline {
     /// Records that the pipeline read.
     pub records_in: u64,
@@ -92,7 +92,7 @@ pub struct Headline {
 }
 
 /// How training went, thinned to what a chart can show.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainingSummary {
     /// Steps in `metrics.jsonl`.
     pub steps: u64,

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::Section;
 use crate::error::Error;
-use crate::run::{Run, Stage, read_bounded, read_json};
+use crate::run::{Run, Stage};
 use crate::tables::scan_each_part;
 use crate::trace::{number, text};
 
@@ -24,7 +24,7 @@ const GENERATED_SAMPLES: usize = 8;
 const SAMPLE_CHARACTERS: usize = 600;
 
 /// The beginning of a kept document.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
     /// Its id.
     pub id: String,
@@ -43,7 +43,7 @@ pub struct Sample {
 }
 
 /// A dropped document.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DroppedSample {
     /// The stage that dropped it.
     pub stage: String,
@@ -64,7 +64,7 @@ pub struct DroppedSample {
 }
 
 /// What the model wrote.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Generated {
     /// The step of the checkpoint, where known.
     pub step: Option<u64>,
@@ -83,8 +83,8 @@ impl Seen {
         let mut stages = BTreeMap::<u32, StageSamples>::new();
         for stage in run.document_stages() {
             for file in stage.samples() {
-                let path = run.root().join(file);
-                let Some(task) = read_json::<TaskSamples>(&path)? else {
+                let Some(task) = run.files().json::<TaskSamples>(file)? else {
+                    let path = run.files().name(file);
                     return Err(Error::MissingFile { stage: stage.name.clone(), path });
                 };
                 for samples in task.stages {
@@ -109,8 +109,8 @@ pub(super) fn kept(run: &Run) -> Result<Section<Vec<Sample>>, Error> {
     };
     // (hash, id) of the lowest so far; one part's ids are in memory at a time.
     let mut lowest = BTreeSet::<(Digest, String)>::new();
-    for part in scan_each_part(run, stage)? {
-        let ids = part.select([col("id")]).collect()?;
+    for part in scan_each_part(run, stage) {
+        let ids = part?.select([col("id")]).collect()?;
         for row in 0..ids.height() {
             let id = text(&ids, "id", row)?;
             lowest.insert((Digest::of(id.as_bytes()), id));
@@ -124,8 +124,8 @@ pub(super) fn kept(run: &Run) -> Result<Section<Vec<Sample>>, Error> {
     }
     let columns = ["id", "source", "record", "url", "language"];
     let mut samples = BTreeMap::new();
-    for part in scan_each_part(run, stage)? {
-        let rows = texts(part, lowest.iter().map(|(_, id)| id.as_str()), &columns)?;
+    for part in scan_each_part(run, stage) {
+        let rows = texts(part?, lowest.iter().map(|(_, id)| id.as_str()), &columns)?;
         for row in 0..rows.height() {
             let id = text(&rows, "id", row)?;
             let optional = |column| text(&rows, column, row).map(|text| (!text.is_empty()).then_some(text));
@@ -211,7 +211,7 @@ struct GeneratedLine {
 pub(super) fn generated(run: &Run) -> Result<Section<Vec<Generated>>, Error> {
     let mut bytes = None;
     for path in ["samples.jsonl", "model/samples.jsonl"] {
-        bytes = read_bounded(&run.root().join(path))?;
+        bytes = run.files().small(path)?;
         if bytes.is_some() {
             break;
         }

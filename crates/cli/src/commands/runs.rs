@@ -1,7 +1,5 @@
 //! Verbs that look into a run's output.
 
-use std::path::Path;
-
 use orchestrator_analytics::{self as analytics, Found, Run, Table, Verdict};
 use orchestrator_core::units::ByteSize;
 
@@ -12,13 +10,13 @@ use crate::failure::Failure;
 /// Rows that a query prints at most.
 const QUERY_ROWS: usize = 1_000;
 
-fn open(path: &Path) -> Result<Run, Failure> {
-    Run::open(path).map_err(Failure::usage)
+fn open(url: &str) -> Result<Run, Failure> {
+    Run::open(url).map_err(Failure::usage)
 }
 
 /// Figures per stage.
-pub(crate) fn stats(path: &Path, console: &Console) -> Result<(), Failure> {
-    let stats = analytics::stats(&open(path)?);
+pub(crate) fn stats(url: &str, console: &Console) -> Result<(), Failure> {
+    let stats = analytics::stats(&open(url)?);
     console.result(&stats, || stats_text(&stats))
 }
 

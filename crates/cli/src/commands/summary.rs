@@ -1,7 +1,6 @@
 //! What is said of a job: while it runs, and when it has ended.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use anyhow::anyhow;
 use orchestrator_analytics::{self as analytics, Report, Run, Section};
@@ -31,9 +30,13 @@ pub(crate) fn finish(detail: &JobDetail, output: &str, console: &Console) -> Res
         }
         return Err(Failure::Failed(anyhow!(message)));
     }
-    let run = Path::new(output.strip_prefix("file://").unwrap_or(output));
-    let report =
-        Run::open(run).ok().and_then(|run| Some((analytics::stats(&run), analytics::report(&run).ok()?)));
+    // The report task has gathered the figures already; of a remote output nothing else is fetched.
+    let read = Run::open(output)
+        .and_then(|run| Ok(analytics::stored_report(&run)?.map(|it| (analytics::stats(&run), it))));
+    let report = read.unwrap_or_else(|error| {
+        console.note(&format!("the figures of `{output}` cannot be read: {error}"));
+        None
+    });
     let value = json!({ "job": summary.job, "state": "succeeded", "output": output,
         "stages": report.as_ref().map(|(stats, _)| &stats.stages),
         "headline": report.as_ref().map(|(_, report)| &report.headline) });

@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 pub struct ReadConfig {
     /// Files to read: paths and globs (`corpus/**/*.warc.gz`), URLs (`s3://`, `gs://`, `az://`, `https://`), or `@FILE`
     /// for a list of them, one a line, gzipped or plain. Relative to the job file; `~` and `${NAME:-default}` expand.
+    /// Names in a local list are relative to its directory; in a list with a URL to the root of its bucket or host, as in
+    /// Common Crawl's `warc.paths.gz`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<String>,
     /// Globs of files to leave out. A relative glob is matched against the end of a file's path: `x*` leaves out every
@@ -29,6 +31,8 @@ pub struct ReadConfig {
     pub root: Option<String>,
     /// The field of JSONL records and the column of Parquet and Arrow rows that holds the text.
     pub text_field: String,
+    /// Whether to read object stores without credentials, as public data sets allow.
+    pub anonymous: bool,
     /// Output of an earlier run to begin with, instead of `paths`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
@@ -49,6 +53,7 @@ impl Default for ReadConfig {
             format: None,
             root: None,
             text_field: "text".to_owned(),
+            anonymous: false,
             run: None,
             stage: None,
             max_record_bytes: ByteSize::mib(64),

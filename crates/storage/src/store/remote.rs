@@ -12,7 +12,9 @@ use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::http::HttpBuilder;
 use object_store::path::Path;
-use object_store::{GetOptions, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use object_store::{
+    ClientOptions, GetOptions, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
+};
 use tokio::runtime::Runtime;
 
 use super::{Entry, OpenOptions, RelativePath};
@@ -130,8 +132,21 @@ impl RemoteStore {
                 .map_err(failed)?,
             ),
             "https" | "http" => {
+                // Without TLS anybody on the way can change what a job reads: only this machine is asked so.
+                let is_loopback = match parsed.host() {
+                    Some(url::Host::Domain(name)) => name == "localhost",
+                    Some(url::Host::Ipv4(address)) => address.is_loopback(),
+                    Some(url::Host::Ipv6(address)) => address.is_loopback(),
+                    None => false,
+                };
+                if parsed.scheme() == "http" && !is_loopback {
+                    return Err(invalid("http:// is for this machine alone: use https://".to_owned()));
+                }
+                let client = ClientOptions::new().with_allow_http(is_loopback);
                 let base = &parsed[..url::Position::BeforePath];
-                Arc::new(HttpBuilder::new().with_url(base).build().map_err(failed)?)
+                Arc::new(
+                    HttpBuilder::new().with_url(base).with_client_options(client).build().map_err(failed)?,
+                )
             }
             other => return Err(invalid(format!("the scheme `{other}` is unknown"))),
         };

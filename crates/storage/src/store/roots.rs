@@ -85,8 +85,13 @@ impl AllowedRoots {
 
     /// Opens a store whose root is allowed.
     pub fn open(&self, url: &str) -> Result<Store, Error> {
+        self.open_with(url, OpenOptions::default())
+    }
+
+    /// Opens a store whose root is allowed, with options.
+    pub fn open_with(&self, url: &str, options: OpenOptions) -> Result<Store, Error> {
         self.check(url)?;
-        Store::open(url)
+        Store::open_with(url, options)
     }
 
     /// Opens the directory of an allowed file, as [`Store::locate`] does.
