@@ -81,8 +81,6 @@ fn no_run_no_job_no_coordinator() {
     let ran = scene.run(&arguments);
     assert_ne!(ran.code, Some(0), "beyond loopback a certificate is demanded");
     says(&ran, &["insecure", "TLS"]);
-    let ran = scene.run(&["worker", "--host", "192.0.2.1", "--slots", "1"]).ended(2);
-    says(&ran, &["192.0.2.1", "unencrypted", "--insecure"]);
 }
 
 #[test]

@@ -225,8 +225,7 @@ pub(crate) struct WorkerArgs {
     /// as anybody asks for.
     #[arg(long)]
     pub(crate) memory: Option<ByteSize>,
-    /// Let ranks listen on a `--host` beyond loopback. They know each other by a secret; what they exchange, gradients and
-    /// weights, is not encrypted.
+    /// Let ranks with GPUs listen on a `--host` beyond loopback: they exchange gradients over NCCL, which does not encrypt.
     #[arg(long, env = "ORCHESTRATOR_INSECURE_RANKS")]
     pub(crate) insecure: bool,
     /// Directory for spilled data.

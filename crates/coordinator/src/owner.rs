@@ -56,10 +56,7 @@ pub(crate) fn claim(store: &Store, owner: &Owner) -> Result<bool, OwnerError> {
         if store.put_if_absent(&path, &bytes)? {
             return Ok(true);
         }
-        let stamp = store.stat(&path)?.stamp;
-        let text = store.read_all(&path, BYTES_MAX)?;
-        let found: Owner = serde_json::from_slice(&text)
-            .map_err(|error| Error::Corrupt { path: PATH.to_owned(), detail: error.to_string() })?;
+        let Some((stamp, found)) = read(store, &path)? else { continue };
         if found.coordinator != owner.coordinator || found.epoch > owner.epoch {
             return Err(OwnerError::Taken { output: store.url().to_owned(), found: found.coordinator });
         }
@@ -68,6 +65,19 @@ pub(crate) fn claim(store: &Store, owner: &Owner) -> Result<bool, OwnerError> {
         }
     }
     Err(OwnerError::Storage(Error::Conflict { path: PATH.to_owned() }))
+}
+
+/// The stamp of the object and what it says; none where another wrote while we read, for a restarted coordinator takes
+/// an output for a job that it goes on with and for one that is submitted again at the same moment.
+fn read(store: &Store, path: &RelativePath) -> Result<Option<(String, Owner)>, OwnerError> {
+    let stat = |path| store.stat(path).map(|entry| entry.stamp);
+    match stat(path).and_then(|stamp| Ok((stamp, store.read_all(path, BYTES_MAX)?))) {
+        Ok((stamp, text)) => serde_json::from_slice(&text)
+            .map(|found| Some((stamp, found)))
+            .map_err(|error| Error::Corrupt { path: PATH.to_owned(), detail: error.to_string() }.into()),
+        Err(Error::Conflict { .. } | Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 #[cfg(test)]
@@ -86,5 +96,21 @@ mod tests {
             matches!(claim(&store, &owner("a", 1)), Err(OwnerError::Taken { .. })),
             "an older incarnation"
         );
+    }
+
+    #[test]
+    fn claims_of_one_coordinator_at_the_same_moment_all_hold() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let url = directory.path().to_str().expect("UTF-8");
+        for epoch in 1..20 {
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        let store = Store::open(url).expect("a store");
+                        claim(&store, &Owner { coordinator: "a".into(), epoch }).expect("its own");
+                    });
+                }
+            });
+        }
     }
 }

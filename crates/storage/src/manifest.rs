@@ -83,7 +83,7 @@ impl StageManifest {
     /// Writes the manifest. Equal manifests are equal bytes.
     pub fn write(&self, store: &Store, path: &RelativePath) -> Result<(), Error> {
         let mut text = serde_json::to_vec_pretty(self)
-            .map_err(|error| Error::Corrupt { path: path.to_string(), detail: error.to_string() })?;
+            .map_err(|error| Error::Corrupt { path: store.name(path), detail: error.to_string() })?;
         text.push(b'\n');
         store.put_atomic(path, &text).map(drop)
     }
@@ -94,7 +94,7 @@ impl StageManifest {
         struct Version {
             schema_version: u32,
         }
-        let corrupt = |detail: String| Error::Corrupt { path: path.to_string(), detail };
+        let corrupt = |detail: String| Error::Corrupt { path: store.name(path), detail };
         let text = store.read_all(path, MAX_BYTES)?;
         let version: Version = serde_json::from_slice(&text).map_err(|error| corrupt(error.to_string()))?;
         if version.schema_version != SCHEMA_VERSION {
@@ -118,7 +118,7 @@ impl FileEntry {
     /// Compares the stored file with this entry.
     pub fn verify(&self, store: &Store) -> Result<(), Error> {
         let mismatch = |found: String| Error::Mismatch {
-            path: self.path.to_string(),
+            path: store.name(&self.path),
             expected_bytes: self.bytes,
             expected_hash: self.xxh3,
             found,

@@ -126,11 +126,12 @@ fn token(file: &Path, insecure: bool) -> Result<Option<String>, Failure> {
 pub(crate) fn worker(args: WorkerArgs, console: &Console) -> Result<(), Failure> {
     let (token, authority) = remote::credentials(&args.remote)?;
     let slots = args.slots.unwrap_or_else(cores);
-    check_ranks_host(&args.host, args.gang_slots.unwrap_or(slots), args.insecure, console)?;
     let scratch = args.scratch.clone().unwrap_or_else(std::env::temp_dir);
     std::fs::create_dir_all(&scratch)
         .with_context(|| format!("the scratch directory `{}` cannot be made", scratch.display()))?;
     let roots = allowed_roots(&args.allow_root, is_loopback(&args.remote.coordinator))?;
+    let gpus = usable_gpus(args.gpus, console);
+    check_ranks_host(&args.host, gpus, args.insecure, console)?;
     let options = WorkerOptions {
         coordinator: args.remote.coordinator.clone(),
         token,
@@ -140,7 +141,7 @@ pub(crate) fn worker(args: WorkerArgs, console: &Console) -> Result<(), Failure>
         slots,
         gang_slots: args.gang_slots.unwrap_or(slots),
         memory_bytes: args.memory.map_or_else(memory_bytes, |memory| memory.0),
-        gpus: usable_gpus(args.gpus, console),
+        gpus,
         lends: Host { scratch, reporter: Arc::new(AnalyticsReporter), roots, models: Arc::default() },
         rank_command: rank_command()?,
     };
@@ -180,22 +181,22 @@ fn is_loopback(coordinator: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Ranks speak in the clear: beyond loopback only when the operator says so.
-fn check_ranks_host(host: &str, gang_slots: u32, insecure: bool, console: &Console) -> Result<(), Failure> {
+/// Our connections between ranks are sealed; NCCL's are not: beyond loopback only when the operator says so.
+fn check_ranks_host(host: &str, gpus: u32, insecure: bool, console: &Console) -> Result<(), Failure> {
     let plain = host.trim_start_matches('[').trim_end_matches(']');
     let loopback = plain == "localhost" || plain.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    if loopback || gang_slots == 0 {
+    if loopback || gpus == 0 {
         return Ok(());
     }
     if insecure {
         console.note(&format!(
-            "warning: --insecure: ranks on `{host}` exchange gradients and weights unencrypted; strangers cannot join them"
+            "warning: --insecure: ranks with GPUs on `{host}` exchange gradients over NCCL, which does not encrypt"
         ));
         return Ok(());
     }
     Err(Failure::usage(anyhow!(
-        "ranks on `{host}` would exchange gradients and weights unencrypted over the network: expected `--insecure` to \
-         accept that on a network of your own, `--gang-slots 0` for a worker without ranks, or a loopback `--host`"
+        "ranks with GPUs on `{host}` would exchange gradients over NCCL, which does not encrypt: expected `--insecure` to \
+         accept that on a network of your own, `--gpus 0`, or a loopback `--host`"
     )))
 }
 
@@ -270,6 +271,20 @@ pub(crate) fn usable_gpus(gpus: u32, console: &Console) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nccl_would_say_in_the_clear_wants_a_word() {
+        let console = Console::new(crate::args::Format::Json);
+        for (host, gpus, insecure, allowed) in [
+            ("192.0.2.1", 0, false, true),
+            ("127.0.0.1", 8, false, true),
+            ("[::1]", 8, false, true),
+            ("192.0.2.1", 8, false, false),
+            ("192.0.2.1", 8, true, true),
+        ] {
+            assert_eq!(check_ranks_host(host, gpus, insecure, &console).is_ok(), allowed, "{host} {gpus}");
+        }
+    }
 
     #[test]
     fn loopback_is_told_from_other_hosts() {

@@ -123,7 +123,8 @@ pub fn parquet_error(path: &str, error: ParquetError) -> Error {
 
 /// Opens a table of ours for reading.
 pub(crate) struct TableReader {
-    path: RelativePath,
+    /// As messages name it.
+    path: String,
     builder: Option<ParquetRecordBatchReaderBuilder<File>>,
 }
 
@@ -132,8 +133,8 @@ impl TableReader {
         let file = store.open_seekable(path)?;
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
-            .map_err(|error| Error::Corrupt { path: path.to_string(), detail: error.to_string() })?;
-        Ok(Self { path: path.clone(), builder: Some(builder) })
+            .map_err(|error| Error::Corrupt { path: store.name(path), detail: error.to_string() })?;
+        Ok(Self { path: store.name(path), builder: Some(builder) })
     }
 
     /// Rows in the file, as its footer says.
@@ -144,7 +145,7 @@ impl TableReader {
 
     /// Starts reading these columns, which must be there with these types.
     pub(crate) fn columns(mut self, wanted: &[(&'static str, DataType)]) -> Result<Batches, Error> {
-        let corrupt = |detail: String| Error::Corrupt { path: self.path.to_string(), detail };
+        let corrupt = |detail: String| Error::Corrupt { path: self.path.clone(), detail };
         let Some(builder) = self.builder.take() else {
             return Err(corrupt("it was opened twice".to_owned()));
         };
@@ -175,7 +176,7 @@ fn same_kind(found: &DataType, wanted: &DataType) -> bool {
 
 /// Walks the rows of a table, one batch in memory.
 pub(crate) struct Batches {
-    path: RelativePath,
+    path: String,
     reader: ParquetRecordBatchReader,
     batch: Option<RecordBatch>,
     row: usize,
@@ -197,7 +198,7 @@ impl Batches {
                     }
                     Err(error) => {
                         return Some(Err(Error::Corrupt {
-                            path: self.path.to_string(),
+                            path: self.path.clone(),
                             detail: error.to_string(),
                         }));
                     }
@@ -211,14 +212,14 @@ impl Batches {
 
 /// One row, with checked access to its columns.
 pub(crate) struct Row<'a> {
-    path: &'a RelativePath,
+    path: &'a str,
     batch: &'a RecordBatch,
     index: usize,
 }
 
 impl<'a> Row<'a> {
     pub(crate) fn corrupt(&self, detail: impl Into<String>) -> Error {
-        Error::Corrupt { path: self.path.to_string(), detail: detail.into() }
+        Error::Corrupt { path: self.path.to_owned(), detail: detail.into() }
     }
 
     pub(crate) fn text_or_null(&self, name: &str) -> Option<&'a str> {

@@ -145,12 +145,18 @@ impl Scanner {
         }
     }
 
-    /// Takes a line. One longer than `limit` is passed by without being held.
+    /// Takes a line. One with more than `limit` bytes before its newline is passed by without being held, wherever the
+    /// decoder's steps end.
     pub(crate) fn line(&mut self, limit: usize) -> Result<Line, Fault> {
         let mut searched = 0;
         loop {
             if let Some(found) = memchr::memchr(b'\n', &self.window()[searched..]) {
-                return Ok(Line::Whole(self.take(searched + found + 1)));
+                let length = searched + found + 1;
+                if length - 1 > limit {
+                    self.consume(length);
+                    return Ok(Line::TooLong(length as u64));
+                }
+                return Ok(Line::Whole(self.take(length)));
             }
             searched = self.window().len();
             if searched > limit {

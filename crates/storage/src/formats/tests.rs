@@ -82,6 +82,45 @@ fn a_record_beyond_its_bound_is_passed_by() {
 }
 
 #[test]
+fn a_bound_is_held_to_the_byte_wherever_the_decoder_pauses() {
+    // `{"text":"` and `"}` are eleven bytes: a line of 50, one of 51, a short one; the second again at the end.
+    let line = |length: usize| format!("{{\"text\":\"{}\"}}", "x".repeat(length - 11));
+    let text = format!("{}\n{}\n{}\n{}", line(50), line(51), line(12), line(51)).into_bytes();
+    let options = ReaderOptions { max_record_bytes: 50, ..ReaderOptions::default() };
+    for step in [1, 7, 49, 50, 51, 52, 1000] {
+        let input = Input::Stream(Box::new(Steps { bytes: text.clone(), at: 0, step }));
+        let records: Vec<_> = open("t", input, Format::Jsonl, Compression::None, Start::default(), &options)
+            .expect("open")
+            .collect::<Result<_, _>>()
+            .expect("no store fails");
+        let malformed: Vec<_> = records
+            .iter()
+            .filter_map(|record| match &record.kind {
+                RawKind::Malformed { length, .. } => Some((record.ordinal, record.offset, *length)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(malformed, [(1, 51, 52), (3, 116, 51)], "steps of {step}");
+    }
+}
+
+/// Gives at most so many bytes at a time.
+struct Steps {
+    bytes: Vec<u8>,
+    at: usize,
+    step: usize,
+}
+
+impl Read for Steps {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.step.min(buffer.len()).min(self.bytes.len() - self.at);
+        buffer[..count].copy_from_slice(&self.bytes[self.at..self.at + count]);
+        self.at += count;
+        Ok(count)
+    }
+}
+
+#[test]
 fn web_archives_good_and_broken_are_read_to_their_end() {
     let Some(root) = shared("warc") else { return };
     // Bodies, not a document, malformed. Counted with other tools, or by eye where the file is broken on purpose.

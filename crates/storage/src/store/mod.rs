@@ -192,7 +192,7 @@ impl Store {
     pub fn name(&self, path: &RelativePath) -> String {
         match &self.backend {
             Backend::Local(store) => store.name(path),
-            Backend::Remote(_) => format!("{}/{path}", self.url.trim_end_matches('/')),
+            Backend::Remote(store) => store.name(path),
         }
     }
 

@@ -27,6 +27,8 @@ const READ_AHEAD: usize = 2;
 
 pub(super) struct RemoteStore {
     store: Arc<dyn ObjectStore>,
+    /// Where it lies, for messages: without a slash at the end and without credentials.
+    url: String,
     prefix: Path,
     background: Arc<Background>,
 }
@@ -157,7 +159,13 @@ impl RemoteStore {
             .enable_all()
             .build()
             .map_err(|error| Error::io(crate::error::redact(url), error))?;
-        Ok(Self { store, prefix, background: Arc::new(Background { runtime: Some(runtime) }) })
+        let url = crate::error::redact(url.trim_end_matches('/'));
+        Ok(Self { store, url, prefix, background: Arc::new(Background { runtime: Some(runtime) }) })
+    }
+
+    /// A path as messages name it.
+    pub(super) fn name(&self, path: &RelativePath) -> String {
+        format!("{}/{path}", self.url)
     }
 
     fn runtime(&self) -> &Runtime {
@@ -167,12 +175,12 @@ impl RemoteStore {
     /// Runs a future on the store's runtime and waits for it on this thread, wherever that is.
     pub(super) fn wait<T: Send + 'static>(
         &self,
-        path: &str,
+        path: &RelativePath,
         future: impl Future<Output = Result<T, object_store::Error>> + Send + 'static,
     ) -> Result<T, Error> {
         match futures::executor::block_on(self.runtime().spawn(future)) {
-            Ok(result) => result.map_err(|error| Error::remote(path, &error)),
-            Err(error) => Err(Error::Unavailable { path: path.to_owned(), detail: error.to_string() }),
+            Ok(result) => result.map_err(|error| Error::remote(self.name(path), &error)),
+            Err(error) => Err(Error::Unavailable { path: self.name(path), detail: error.to_string() }),
         }
     }
 
@@ -183,7 +191,7 @@ impl RemoteStore {
     pub(super) fn list(&self, prefix: &RelativePath) -> Result<Vec<Entry>, Error> {
         let (store, full) = (Arc::clone(&self.store), self.full(prefix));
         let found =
-            self.wait(prefix.as_str(), async move { store.list(Some(&full)).try_collect::<Vec<_>>().await })?;
+            self.wait(prefix, async move { store.list(Some(&full)).try_collect::<Vec<_>>().await })?;
         let mut entries = Vec::with_capacity(found.len());
         for object in found {
             let Some(below) = object.location.prefix_match(&self.prefix) else { continue };
@@ -199,7 +207,7 @@ impl RemoteStore {
 
     pub(super) fn stat(&self, path: &RelativePath) -> Result<Entry, Error> {
         let (store, full) = (Arc::clone(&self.store), self.full(path));
-        let object = self.wait(path.as_str(), async move { store.head(&full).await })?;
+        let object = self.wait(path, async move { store.head(&full).await })?;
         Ok(entry(path.clone(), &object))
     }
 
@@ -209,7 +217,7 @@ impl RemoteStore {
         range: Option<Range<u64>>,
     ) -> Result<Box<dyn Read + Send>, Error> {
         let (store, full) = (Arc::clone(&self.store), self.full(path));
-        let object = self.wait(path.as_str(), {
+        let object = self.wait(path, {
             let (store, full) = (Arc::clone(&store), full.clone());
             async move { store.head(&full).await }
         })?;
@@ -238,7 +246,7 @@ impl RemoteStore {
             }
         });
         Ok(Box::new(RemoteReader {
-            path: path.to_string(),
+            path: self.name(path),
             left: end.saturating_sub(start),
             receiver,
             chunk: Bytes::new(),
@@ -249,13 +257,13 @@ impl RemoteStore {
     pub(super) fn put(&self, path: &RelativePath, bytes: Vec<u8>, mode: PutMode) -> Result<(), Error> {
         let (store, full) = (Arc::clone(&self.store), self.full(path));
         let options = PutOptions { mode, ..PutOptions::default() };
-        self.wait(path.as_str(), async move { store.put_opts(&full, bytes.into(), options).await })?;
+        self.wait(path, async move { store.put_opts(&full, bytes.into(), options).await })?;
         Ok(())
     }
 
     pub(super) fn start_upload(&self, path: &RelativePath) -> Result<Box<dyn MultipartUpload>, Error> {
         let (store, full) = (Arc::clone(&self.store), self.full(path));
-        self.wait(path.as_str(), async move { store.put_multipart(&full).await })
+        self.wait(path, async move { store.put_multipart(&full).await })
     }
 
     /// Lets a future finish on its own.
@@ -272,7 +280,7 @@ impl RemoteStore {
 
     pub(super) fn rename(&self, from: &RelativePath, to: &RelativePath) -> Result<(), Error> {
         let (store, source, target) = (Arc::clone(&self.store), self.full(from), self.full(to));
-        self.wait(from.as_str(), async move {
+        self.wait(from, async move {
             let before = store.head(&source).await?;
             store.copy(&source, &target).await?;
             let after = store.head(&target).await?;
@@ -286,12 +294,12 @@ impl RemoteStore {
 
     pub(super) fn delete(&self, path: &RelativePath) -> Result<(), Error> {
         let (store, full) = (Arc::clone(&self.store), self.full(path));
-        self.wait(path.as_str(), async move { store.delete(&full).await })
+        self.wait(path, async move { store.delete(&full).await })
     }
 
     pub(super) fn delete_prefix(&self, prefix: &RelativePath) -> Result<(), Error> {
         let (store, full) = (Arc::clone(&self.store), self.full(prefix));
-        self.wait(prefix.as_str(), async move {
+        self.wait(prefix, async move {
             let locations = store.list(Some(&full)).map_ok(|object| object.location).boxed();
             let mut deleted = store.delete_stream(locations);
             while let Some(result) = deleted.next().await {

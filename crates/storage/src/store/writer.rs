@@ -136,9 +136,9 @@ impl Upload {
     fn wait_for_one(&mut self) -> Result<(), Error> {
         match self.in_flight.pop_front().map(futures::executor::block_on) {
             None | Some(Ok(Ok(()))) => Ok(()),
-            Some(Ok(Err(error))) => Err(Error::remote(self.path.as_str(), &error)),
+            Some(Ok(Err(error))) => Err(Error::remote(self.store.name(&self.path), &error)),
             Some(Err(error)) => {
-                Err(Error::Unavailable { path: self.path.to_string(), detail: error.to_string() })
+                Err(Error::Unavailable { path: self.store.name(&self.path), detail: error.to_string() })
             }
         }
     }
@@ -155,7 +155,7 @@ impl Upload {
             self.wait_for_one()?;
         }
         let Some(mut parts) = self.parts.take() else { return Ok(()) };
-        self.store.wait(self.path.as_str(), async move { parts.complete().await.map(drop) })
+        self.store.wait(&self.path, async move { parts.complete().await.map(drop) })
     }
 }
 
@@ -165,7 +165,7 @@ impl Drop for Upload {
         for task in &self.in_flight {
             task.abort();
         }
-        let path = self.path.to_string();
+        let path = self.store.name(&self.path);
         self.store.detach(async move {
             if let Err(error) = parts.abort().await {
                 let detail = crate::error::redact(&error.to_string());

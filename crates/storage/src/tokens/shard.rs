@@ -11,7 +11,8 @@ use crate::{Error, RelativePath, Store};
 /// An open shard. Reading needs no lock and no mutable access, so loaders may share it.
 #[derive(Debug)]
 pub struct TokenShard {
-    path: RelativePath,
+    /// As messages name it.
+    path: String,
     kind: TokenType,
     bin: File,
     tokens: u64,
@@ -24,14 +25,14 @@ impl TokenShard {
     pub fn open(store: &Store, stem: &RelativePath) -> Result<Self, Error> {
         let [bin_path, idx_path, _] = paths(stem)?;
         let bin = store.open_seekable(&bin_path)?;
-        let bin_bytes = bin.metadata().map_err(|error| Error::io(bin_path.as_str(), error))?.len();
+        let bin_bytes = bin.metadata().map_err(|error| Error::io(store.name(&bin_path), error))?.len();
         let (kind, sequences) = read_index(store, &idx_path, bin_bytes)?;
         if bin_bytes % kind.width() != 0 {
             let detail =
                 format!("expected a whole number of {}-byte tokens, found {bin_bytes} bytes", kind.width());
-            return Err(Error::Corrupt { path: bin_path.to_string(), detail });
+            return Err(Error::Corrupt { path: store.name(&bin_path), detail });
         }
-        Ok(Self { path: bin_path, kind, bin, tokens: bin_bytes / kind.width(), sequences })
+        Ok(Self { path: store.name(&bin_path), kind, bin, tokens: bin_bytes / kind.width(), sequences })
     }
 
     /// How tokens are stored.
@@ -60,7 +61,7 @@ impl TokenShard {
         tokens.clear();
         if range.start > range.end || range.end > self.tokens {
             let detail = format!("expected a range within 0..{}, found {range:?}", self.tokens);
-            return Err(Error::Corrupt { path: self.path.to_string(), detail });
+            return Err(Error::Corrupt { path: self.path.clone(), detail });
         }
         let width = self.kind.width();
         let mut bytes = vec![0; ((range.end - range.start) * width) as usize];
@@ -91,8 +92,8 @@ fn read_index(
     path: &RelativePath,
     bin_bytes: u64,
 ) -> Result<(TokenType, Vec<(u64, u32)>), Error> {
-    let corrupt = |detail: &str| Error::Corrupt { path: path.to_string(), detail: detail.to_owned() };
-    let failed = |error| Error::io(path.as_str(), error);
+    let corrupt = |detail: &str| Error::Corrupt { path: store.name(path), detail: detail.to_owned() };
+    let failed = |error| Error::io(store.name(path), error);
     let size = store.stat(path)?.bytes;
     let mut reader = std::io::BufReader::new(store.open_reader(path, None)?);
     let mut header = [0; HEADER_BYTES as usize];

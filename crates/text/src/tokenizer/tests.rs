@@ -232,7 +232,16 @@ fn a_sentencepiece_model_is_read() {
     let tokenizer = Tokenizer::from_sentencepiece(&model, "</s>").expect("loads");
     assert_eq!(tokenizer.vocab_size(), 1000);
     // What the Python package sentencepiece 0.2 gives for this model.
-    assert_eq!(encode(&tokenizer, "Hello world"), [151, 88, 21, 887]);
+    for (text, ids) in [
+        ("Hello world", &[151, 88, 21, 887][..]),
+        ("  two  spaces and a tab\there", &[213, 273, 19, 135, 8, 13, 11, 4, 281, 66, 0, 251, 56]),
+        ("naïve café, Ünïcode ﬁne", &[4, 24, 19, 0, 125, 78, 19, 57, 0, 5, 4, 0, 24, 0, 28, 21, 17, 16, 706]),
+        ("日本語", &[4, 0]),
+        ("New York 1984!", &[4, 199, 16, 63, 4, 595, 54, 46, 4, 357, 0, 532, 0, 147]),
+        ("line\nbreak", &[484, 0, 66, 56, 19, 46]),
+    ] {
+        assert_eq!(encode(&tokenizer, text), ids, "{text}");
+    }
     let ids = encode(&tokenizer, "Hello world");
     assert_eq!(ids.iter().flat_map(|id| tokenizer.token_bytes(*id)).collect::<Vec<u8>>(), b" Hello world");
     assert_eq!(tokenizer.decode(&ids), "Hello world");

@@ -1,17 +1,14 @@
-//! Ranks over TCP: a connection between every two of them.
+//! Ranks over TCP: a sealed connection between every two of them.
 //!
 //! ```text
-//!  rank i ──connects to──▶ every rank below i
-//!         ◀──────────────── nonce
-//!         ── MAGIC, rank, world size, nonce, HMAC of all with the gang's secret ──▶
-//!         ◀──────────────── HMAC of all, as the listener
+//!  rank i ──calls, with its rank and the world size──▶ every rank below i      (`sealed` says how)
 //!  frame: operation number (u64), length (u64), bytes; little-endian
 //! ```
 //!
 //! Each peer has a writer thread, so that two ranks that send each other more than the sockets hold do not wait for each
 //! other for ever. A peer that dies closes its sockets, which every survivor sees in the operation it is in.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -19,15 +16,11 @@ use std::time::{Duration, Instant};
 
 use orchestrator_train::collective::check_outgoing;
 use orchestrator_train::{Collective, CollectiveError};
-use ring::hmac;
-use ring::rand::{SecureRandom, SystemRandom};
 
-/// Begins every connection; another version of the protocol begins otherwise.
-const MAGIC: [u8; 8] = *b"ORCTCP\0\x02";
-/// Bytes of a nonce and of a proof.
-const PROOF_BYTES: usize = 32;
-/// Bytes of a caller's answer: magic, rank, world size, nonce, proof.
-const HELLO_BYTES: usize = 24 + 2 * PROOF_BYTES;
+use super::sealed::{self, Reader, Writer};
+
+/// Bytes of a caller's hello: rank, world size.
+const HELLO_BYTES: usize = 16;
 /// How long ranks look for each other. The coordinator lets them go only once all have joined.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// A frame longer than this is none of ours: 2³³ bytes are the gradients of two thousand million parameters.
@@ -71,7 +64,8 @@ pub struct TcpCollective {
 }
 
 struct Peer {
-    reader: TcpStream,
+    /// None once it was taken to be watched.
+    reader: Option<Reader>,
     /// None once the peer is let go.
     writer: Option<SyncSender<Vec<u8>>>,
     thread: Option<thread::JoinHandle<()>>,
@@ -132,13 +126,10 @@ impl TcpCollective {
 }
 
 impl TcpCollective {
-    /// The connections to read from, by peer. Whoever takes them must not exchange over them any more.
-    pub(super) fn streams(&self) -> std::io::Result<Vec<(usize, TcpStream)>> {
-        let peers = self.peers.iter().enumerate();
-        peers
-            .filter_map(|(rank, peer)| Some((rank, peer.as_ref()?)))
-            .map(|(rank, peer)| Ok((rank, peer.reader.try_clone()?)))
-            .collect()
+    /// Takes the connections to read from, by peer: nothing is exchanged over them any more.
+    pub(super) fn take_readers(&mut self) -> Vec<(usize, Reader)> {
+        let peers = self.peers.iter_mut().enumerate();
+        peers.filter_map(|(rank, peer)| Some((rank, peer.as_mut()?.reader.take()?))).collect()
     }
 
     /// Tells every peer that this rank leaves in order. One that is gone cannot be told.
@@ -160,15 +151,15 @@ pub(super) struct Farewell {
 
 impl Farewell {
     /// Waits for a farewell.
-    pub(super) fn read(stream: &mut TcpStream) -> std::io::Result<Self> {
+    pub(super) fn read(reader: &mut Reader) -> std::io::Result<Self> {
         let mut frame = [0; 16];
-        stream.read_exact(&mut frame)?;
-        let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|byte| frame[at + byte]));
-        if number(0) != FAREWELL {
-            let problem = format!("operation {} where only a farewell was expected", number(0));
+        reader.read_exact(&mut frame)?;
+        let [word, last] = numbers(frame);
+        if word != FAREWELL {
+            let problem = format!("operation {word} where only a farewell was expected");
             return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, problem));
         }
-        Ok(Self { last: number(8) })
+        Ok(Self { last })
     }
 }
 
@@ -193,94 +184,35 @@ fn dial(peer: usize, address: &str, deadline: Instant) -> Result<TcpStream, Coll
     }
 }
 
-/// What both ends prove to know the secret over. The secret itself never travels.
-struct Transcript {
-    challenge: [u8; PROOF_BYTES],
-    answer: [u8; PROOF_BYTES],
-    rank: u64,
-    world_size: u64,
+/// Two numbers, as they travel.
+fn numbers(bytes: [u8; 16]) -> [u64; 2] {
+    [0, 8].map(|at| u64::from_le_bytes(std::array::from_fn(|byte| bytes[at + byte])))
 }
 
-impl Transcript {
-    fn text(&self, side: &[u8]) -> Vec<u8> {
-        let numbers = [self.rank.to_le_bytes(), self.world_size.to_le_bytes()].concat();
-        [&MAGIC[..], side, &self.challenge, &self.answer, &numbers].concat()
-    }
-
-    fn proof(&self, side: &[u8], secret: &Secret) -> hmac::Tag {
-        hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &secret.0), &self.text(side))
-    }
-
-    /// Compares in constant time.
-    fn check(&self, side: &[u8], secret: &Secret, proof: &[u8]) -> std::io::Result<()> {
-        hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, &secret.0), &self.text(side), proof)
-            .map_err(|_| refused())
-    }
-}
-
-const CALLER: &[u8] = b"caller";
-const LISTENER: &[u8] = b"listener";
-
-fn refused() -> std::io::Error {
-    std::io::Error::new(std::io::ErrorKind::PermissionDenied, "it does not know the gang's secret")
-}
-
-fn nonce() -> std::io::Result<[u8; PROOF_BYTES]> {
-    let mut nonce = [0; PROOF_BYTES];
-    SystemRandom::new()
-        .fill(&mut nonce)
-        .map_err(|_| std::io::Error::other("the system gives no random bytes"))?;
-    Ok(nonce)
-}
-
-/// Says who calls, proves it, and hears the proof of who listens.
-fn greet(mut stream: TcpStream, rank: usize, world_size: usize, secret: &Secret) -> std::io::Result<Peer> {
+/// Says who calls, and makes sure of who listens.
+fn greet(stream: TcpStream, rank: usize, world_size: usize, secret: &Secret) -> std::io::Result<Peer> {
     // The listener may still be calling others itself.
     stream.set_read_timeout(Some(CONNECT_TIMEOUT))?;
-    let mut challenge = [0; PROOF_BYTES];
-    stream.read_exact(&mut challenge)?;
-    let transcript =
-        Transcript { challenge, answer: nonce()?, rank: rank as u64, world_size: world_size as u64 };
-    let mut hello = MAGIC.to_vec();
-    hello.extend_from_slice(&transcript.rank.to_le_bytes());
-    hello.extend_from_slice(&transcript.world_size.to_le_bytes());
-    hello.extend_from_slice(&transcript.answer);
-    hello.extend_from_slice(transcript.proof(CALLER, secret).as_ref());
-    stream.write_all(&hello)?;
-    let mut proof = [0; PROOF_BYTES];
-    stream.read_exact(&mut proof)?;
-    transcript.check(LISTENER, secret, &proof)?;
-    stream.set_read_timeout(None)?;
-    start(stream)
+    stream.set_nodelay(true)?;
+    let hello = [(rank as u64).to_le_bytes(), (world_size as u64).to_le_bytes()].concat();
+    start(sealed::call(stream, secret, &hello)?)
 }
 
 /// Hears who calls.
-fn welcome(mut stream: TcpStream, world_size: usize, secret: &Secret) -> std::io::Result<(usize, Peer)> {
+fn welcome(stream: TcpStream, world_size: usize, secret: &Secret) -> std::io::Result<(usize, Peer)> {
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let challenge = nonce()?;
-    stream.write_all(&challenge)?;
-    let mut hello = [0; HELLO_BYTES];
-    stream.read_exact(&mut hello)?;
-    let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|byte| hello[at + byte]));
-    let answer = std::array::from_fn(|byte| hello[24 + byte]);
-    let transcript = Transcript { challenge, answer, rank: number(8), world_size: number(16) };
-    if hello[..8] != MAGIC
-        || transcript.world_size != world_size as u64
-        || transcript.rank >= transcript.world_size
-    {
-        return Err(refused());
-    }
-    transcript.check(CALLER, secret, &hello[24 + PROOF_BYTES..])?;
-    stream.write_all(transcript.proof(LISTENER, secret).as_ref())?;
-    stream.set_read_timeout(None)?;
-    Ok((transcript.rank as usize, start(stream)?))
+    stream.set_nodelay(true)?;
+    let (rank, reader, writer) = sealed::answer(stream, secret, |hello| {
+        let [rank, world] = numbers(<[u8; HELLO_BYTES]>::try_from(hello).ok()?);
+        (world == world_size as u64 && rank < world).then_some(rank as usize)
+    })?;
+    Ok((rank, start((reader, writer))?))
 }
 
 /// Starts the writer thread of a connection.
-fn start(stream: TcpStream) -> std::io::Result<Peer> {
-    stream.set_nodelay(true)?;
-    let mut sink = stream.try_clone()?;
+fn start((reader, mut sink): (Reader, Writer)) -> std::io::Result<Peer> {
+    reader.stream().set_read_timeout(None)?;
     let (writer, messages): (_, Receiver<Vec<u8>>) = sync_channel(IN_FLIGHT);
     let thread = thread::Builder::new().name("collective-writer".to_owned()).spawn(move || {
         for message in messages {
@@ -289,9 +221,9 @@ fn start(stream: TcpStream) -> std::io::Result<Peer> {
                 break;
             }
         }
-        let _ = sink.shutdown(std::net::Shutdown::Write);
+        sink.finish();
     })?;
-    Ok(Peer { reader: stream, writer: Some(writer), thread: Some(thread) })
+    Ok(Peer { reader: Some(reader), writer: Some(writer), thread: Some(thread) })
 }
 
 impl Collective for TcpCollective {
@@ -322,7 +254,8 @@ impl Collective for TcpCollective {
         }
         for (rank, peer) in self.peers.iter_mut().enumerate() {
             incoming.push(match peer {
-                Some(peer) => receive(rank, &mut peer.reader, self.operation)?,
+                Some(Peer { reader: Some(reader), .. }) => receive(rank, reader, self.operation)?,
+                Some(_) => return Err(lost(rank)("its connection is watched")),
                 None => std::mem::take(&mut outgoing[rank]),
             });
         }
@@ -330,11 +263,10 @@ impl Collective for TcpCollective {
     }
 }
 
-fn receive(rank: usize, reader: &mut TcpStream, operation: u64) -> Result<Vec<u8>, CollectiveError> {
+fn receive(rank: usize, reader: &mut Reader, operation: u64) -> Result<Vec<u8>, CollectiveError> {
     let mut header = [0; 16];
     reader.read_exact(&mut header).map_err(lost(rank))?;
-    let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|byte| header[at + byte]));
-    let (found, length) = (number(0), number(8));
+    let [found, length] = numbers(header);
     if found != operation || length > MAX_FRAME_BYTES {
         let problem = format!("operation {found} with {length} bytes: expected operation {operation}");
         return Err(CollectiveError::Protocol { rank, problem });
@@ -349,6 +281,8 @@ fn receive(rank: usize, reader: &mut TcpStream, operation: u64) -> Result<Vec<u8
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::io::Write;
+
     use super::*;
 
     pub(in crate::collective) fn group(world_size: usize) -> Vec<TcpCollective> {
@@ -391,31 +325,31 @@ pub(super) mod tests {
                 assert!(greet(stranger, 1, 2, &Secret([8; 32])).is_err(), "it may knock");
                 let friend = TcpStream::connect(&address).expect("it listens");
                 let mut peer = greet(friend, 1, 2, &secret).expect("it may come in");
-                let mut byte = [0];
-                let _ = peer.reader.read(&mut byte);
+                let reader = peer.reader.as_mut().expect("nobody took it");
+                let _ = reader.read(&mut [0]);
             });
             let collective = TcpCollective::connect(0, &[own.clone(), own.clone()], &secret, &listener)
                 .expect("the friend came");
             assert_eq!(collective.world_size(), 2);
         });
     }
+
     #[test]
-    fn the_secret_never_travels_and_a_false_listener_is_not_believed() {
-        let secret = Secret([7; 32]);
+    fn a_false_listener_is_not_believed() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         thread::scope(|scope| {
             let caller = scope.spawn(|| {
                 let stream = TcpStream::connect(address).expect("it listens");
-                greet(stream, 1, 2, &secret).map(drop)
+                greet(stream, 1, 2, &Secret([7; 32])).map(drop)
             });
             let (mut stream, _) = listener.accept().expect("it calls");
-            stream.write_all(&[1; PROOF_BYTES]).expect("a challenge");
-            let mut hello = [0; HELLO_BYTES];
-            stream.read_exact(&mut hello).expect("an answer");
-            assert!(!hello.windows(32).any(|window| window == secret.0), "the secret is in {hello:?}");
-            // What the caller proved is no proof of the listener.
-            stream.write_all(&hello[24 + PROOF_BYTES..]).expect("a proof");
+            let mut length = [0; 2];
+            stream.read_exact(&mut length).expect("a call");
+            let mut call = vec![0; usize::from(u16::from_le_bytes(length))];
+            stream.read_exact(&mut call).expect("a call");
+            // What the caller said is no answer.
+            stream.write_all(&[&length[..], &call].concat()).expect("an answer");
             let error = caller.join().expect("no panic").expect_err("it does not know the secret");
             assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
         });

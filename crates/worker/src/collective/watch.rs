@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use orchestrator_train::{Collective, CollectiveError};
 
 use super::fabric::{Abort, Fabric, Joined, Seat};
+use super::sealed::Reader;
 use super::tcp::{Farewell, TcpCollective};
 
 /// How long a rank that is done waits for the others' farewells before it takes the group away.
@@ -60,8 +61,8 @@ impl State {
     }
 
     /// Reads what a peer has to say, which is nothing until its farewell.
-    fn watch(&self, peer: usize, mut stream: TcpStream) {
-        match Farewell::read(&mut stream) {
+    fn watch(&self, peer: usize, mut reader: Reader) {
+        match Farewell::read(&mut reader) {
             Ok(Farewell { last }) => {
                 let _ = self.left[peer].set(last); // it is said once
                 self.look();
@@ -106,12 +107,12 @@ impl Watched {
             rank: seat.rank,
             world_size: seat.world_size,
         };
-        for (peer, stream) in watched.tcp.streams().map_err(failed)? {
-            watched.streams.push(stream.try_clone().map_err(failed)?);
+        for (peer, reader) in watched.tcp.take_readers() {
+            watched.streams.push(reader.stream().try_clone().map_err(failed)?);
             let state = Arc::clone(&watched.state);
             let watcher = thread::Builder::new()
                 .name(format!("watch-rank-{peer}"))
-                .spawn(move || state.watch(peer, stream));
+                .spawn(move || state.watch(peer, reader));
             watched.watchers.push(watcher.map_err(failed)?);
         }
         let Joined { collective, abort } = fabric.join(seat)?;
