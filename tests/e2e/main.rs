@@ -7,6 +7,7 @@ mod daemons;
 mod formats;
 mod frozen;
 mod full_disk;
+mod health;
 mod hostile;
 mod job_file;
 mod mixing;

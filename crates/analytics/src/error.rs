@@ -69,6 +69,12 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// Runs with more rules than a comparison counts.
+    #[error("more than {0} stages and rules: no job of ours has so many")]
+    TooManyRules(usize),
+    /// A row without a document's id.
+    #[error("`{0}` is no document id: expected 32 hexadecimal digits")]
+    NoId(String),
     /// Polars refused a file or a query.
     #[error(transparent)]
     Polars(#[from] polars::error::PolarsError),

@@ -64,6 +64,11 @@ impl Files {
         Ok(Self { store, root, cache: Some(cache) })
     }
 
+    /// Where the files lie.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Whether files are fetched before they are read.
     pub(crate) fn is_remote(&self) -> bool {
         self.cache.is_some()

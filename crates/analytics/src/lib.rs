@@ -2,7 +2,9 @@
 //!
 //! ```text
 //!  OUTPUT/ ──Run::open──▶ manifests, in memory      ──▶ stats     figures per stage
+//!                    │                              └─▶ doctor    what lies there against what was published
 //!                    └──▶ tables, scanned lazily    ──▶ query     SQL
+//!                                                   ──▶ diff      two runs: stages, rules, documents
 //!                                                   ──▶ trace     one document, stage by stage
 //!                                                   ──▶ lineage   a checkpoint's shards and documents
 //!                                                   ──▶ report    all of it, as JSON and as one HTML file
@@ -13,6 +15,8 @@
 //! an asynchronous caller runs them on a blocking thread. Of a remote output, the files that an answer needs are fetched
 //! to a temporary directory of bounded size.
 
+mod diff;
+mod doctor;
 mod error;
 mod files;
 mod lineage;
@@ -24,6 +28,8 @@ mod tables;
 mod trace;
 mod training;
 
+pub use diff::{Difference, RuleDifference, StageDifference, Transition, diff};
+pub use doctor::{Depth, Diagnosis, Finding, Orphan, doctor};
 pub use error::Error;
 pub use lineage::{CheckpointDocuments, ShardDocuments, SourceDocuments, checkpoint_documents};
 pub use query::{Column, Table, query};

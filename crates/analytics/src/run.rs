@@ -59,6 +59,8 @@ pub struct Run {
     name: Option<String>,
     seed: Option<u64>,
     stages: Vec<Stage>,
+    /// Steps of the job's pipeline; 0 where `job.yaml` does not tell.
+    steps: usize,
     /// Outputs of earlier runs that the job began with, each with the stage it took.
     earlier: Vec<(String, String)>,
 }
@@ -123,8 +125,8 @@ impl Run {
             *count += 1;
             stage.table = if *count == 1 { stage.name.clone() } else { format!("{}_{count}", stage.name) };
         }
-        let earlier = job.earlier();
-        Ok(Self { files, name: job.name, seed: job.seed, stages, earlier })
+        let (earlier, steps) = (job.earlier(), job.pipeline.len());
+        Ok(Self { files, name: job.name, seed: job.seed, stages, steps, earlier })
     }
 
     /// The files of the output.
@@ -150,6 +152,16 @@ impl Run {
     /// Published stages in the order of the pipeline.
     pub fn stages(&self) -> &[Stage] {
         &self.stages
+    }
+
+    /// Whether the last step of the job was published.
+    pub fn is_finished(&self) -> bool {
+        self.steps > 0 && self.stages.iter().any(|stage| stage.number as usize + 1 == self.steps)
+    }
+
+    /// Where a stage's manifest lies, relative to the output.
+    pub(crate) fn manifest_path(stage: &Stage) -> String {
+        format!("stages/{:02}-{}/manifest.json", stage.number, stage.name)
     }
 
     /// Published stages that see documents, in order: all up to `tokenize`.

@@ -74,6 +74,12 @@ pub(crate) enum Command {
     Stats(RunPath),
     /// Query a run's kept, dropped and noted rows with SQL.
     Query(QueryArgs),
+    /// Say what changed between two runs: by stage, rule and document.
+    Diff(DiffArgs),
+    /// Compare a run's files with its manifests: hashes, counts, orphans.
+    Doctor(DoctorArgs),
+    /// List what a finished run does not need any more, and delete it if told to.
+    Gc(GcArgs),
     /// Print a shell's completions.
     Completions {
         /// The shell.
@@ -281,6 +287,32 @@ pub(crate) struct QueryArgs {
     pub(crate) run: String,
     /// SQL over tables named like the stages: `filter`, `filter_dropped`, `pii_notes`.
     pub(crate) sql: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// The first run's output, a path or URL.
+    pub(crate) first: String,
+    /// The second run's.
+    pub(crate) second: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// The run's output, a path or URL.
+    pub(crate) run: String,
+    /// Compare sizes and counts alone, and read no file through.
+    #[arg(long)]
+    pub(crate) fast: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GcArgs {
+    /// The run's output, a path or URL.
+    pub(crate) run: String,
+    /// Delete what is listed.
+    #[arg(long)]
+    pub(crate) delete: bool,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 pub(crate) mod certs;
 pub(crate) mod daemons;
 pub(crate) mod generate;
+pub(crate) mod health;
 pub(crate) mod inspect;
 pub(crate) mod local;
 pub(crate) mod progress;

@@ -3,7 +3,7 @@
 use orchestrator_analytics::{self as analytics, Found, Run, Table, Verdict};
 use orchestrator_core::units::ByteSize;
 
-use crate::args::{QueryArgs, TraceArgs};
+use crate::args::{DiffArgs, QueryArgs, TraceArgs};
 use crate::console::{Console, count, percent, table};
 use crate::failure::Failure;
 
@@ -39,6 +39,47 @@ pub(crate) fn stats_text(stats: &analytics::Stats) -> String {
         }
     }
     table(["stage", "in", "kept", "dropped", "of in", "text kept"], &[1, 2, 3, 4, 5], rows)
+}
+
+/// What changed between two runs.
+pub(crate) fn diff(args: &DiffArgs, console: &Console) -> Result<(), Failure> {
+    let difference = analytics::diff(&open(&args.first)?, &open(&args.second)?).map_err(Failure::usage)?;
+    console.result(&difference, || difference_text(&difference))
+}
+
+fn difference_text(difference: &analytics::Difference) -> String {
+    if difference.is_none() {
+        return format!("no difference: {} documents with equal fates", count(difference.unchanged));
+    }
+    let pair = |[one, two]: [u64; 2]| {
+        if one == two { count(one) } else { format!("{} → {}", count(one), count(two)) }
+    };
+    let mut rows = Vec::new();
+    for stage in &difference.stages {
+        let same = match (stage.same_digest, stage.same_fingerprint) {
+            (true, _) => "same bytes",
+            (false, true) => "other bytes of the same job",
+            (false, false) => "differs",
+        };
+        rows.push([stage.stage.clone(), same.to_owned(), pair(stage.records_in), pair(stage.kept)]);
+        for rule in &stage.rules {
+            rows.push([format!("  {}", rule.rule), String::new(), String::new(), pair(rule.counts)]);
+        }
+    }
+    let moves = difference.transitions.iter().map(|found| {
+        [
+            count(found.documents),
+            found.from.clone(),
+            found.to.clone(),
+            found.examples.first().cloned().unwrap_or_default(),
+        ]
+    });
+    format!(
+        "{}\n{}\n{} documents have equal fates",
+        table(["stage", "", "in", "kept, dropped by rule"], &[2, 3], rows),
+        table(["documents", "first run", "second run", "for example"], &[0], moves.collect()),
+        count(difference.unchanged)
+    )
 }
 
 /// One SQL statement.
