@@ -77,11 +77,11 @@ fn what_is_left_over_is_listed_and_then_deleted() {
         "stages/01-clean/.tmp-abc",
         "stages/01-clean/part-00009.parquet",
     ];
+    let digests = scene.output("job").digests();
     for path in left {
         scene.write(&format!("job/{path}"), "left over");
     }
     scene.write("job/notes-of-mine.txt", "not ours");
-    let digests = scene.output("job").digests();
     let listed = scene.run(&["gc", "job", "--output", "json"]).ended(0).json();
     let paths: Vec<_> =
         listed["orphans"].as_array().expect("a list").iter().map(|orphan| &orphan["path"]).collect();

@@ -82,7 +82,9 @@ pub fn diff(first: &Run, second: &Run) -> Result<Difference, Error> {
 }
 
 fn stages(first: &Run, second: &Run) -> Vec<StageDifference> {
-    let of = |run: &'_ Run, table: &str| run.stages().iter().find(|stage| stage.table == table).cloned();
+    fn of<'a>(run: &'a Run, table: &str) -> Option<&'a Stage> {
+        run.stages().iter().find(|stage| stage.table == table)
+    }
     let mut tables: Vec<&str> = first.stages().iter().map(|stage| stage.table.as_str()).collect();
     for stage in second.stages() {
         if !tables.contains(&stage.table.as_str()) {
@@ -92,9 +94,9 @@ fn stages(first: &Run, second: &Run) -> Vec<StageDifference> {
     tables.into_iter().map(|table| stage_difference(table, [of(first, table), of(second, table)])).collect()
 }
 
-fn stage_difference(table: &str, stages: [Option<Stage>; 2]) -> StageDifference {
-    let manifests = stages.each_ref().map(|stage| stage.as_ref().map(|stage| &stage.manifest));
-    let both = |same: fn(&Stage, &Stage) -> bool| match &stages {
+fn stage_difference(table: &str, stages: [Option<&Stage>; 2]) -> StageDifference {
+    let manifests = stages.map(|stage| stage.map(|stage| &stage.manifest));
+    let both = |same: fn(&Stage, &Stage) -> bool| match stages {
         [Some(one), Some(two)] => same(one, two),
         _ => false,
     };

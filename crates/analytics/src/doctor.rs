@@ -47,7 +47,7 @@ pub struct Finding {
 pub struct Orphan {
     /// Relative to the output.
     pub path: String,
-    /// Its size; absent where the store does not list it with one.
+    /// Its size; absent for a temporary file, which no listing counts.
     pub bytes: Option<u64>,
 }
 

@@ -70,19 +70,19 @@ pub fn index_rows(name: &str, file: &File, format: Format, target_bytes: u64) ->
 /// readable footer is one piece, whose reader will say what is wrong.
 pub fn index_parquet(file: &File, target_bytes: u64) -> Vec<Piece> {
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let Ok(metadata) = ArrowReaderMetadata::load(file, options) else {
+    let Ok(metadata) = formats::guarded(|| ArrowReaderMetadata::load(file, options)) else {
         return vec![Piece { range: 0..u64::MAX, first_record: 0 }];
     };
     let groups = metadata.metadata().row_groups();
     let mut pieces = Vec::new();
-    let (mut from, mut first_record, mut row, mut bytes) = (0, 0, 0, 0);
+    let (mut from, mut first_record, mut row, mut bytes) = (0, 0, 0u64, 0u64);
     for (group, of_group) in groups.iter().enumerate() {
         if bytes >= target_bytes.max(1) {
             pieces.push(Piece { range: from..group as u64, first_record });
             (from, first_record, bytes) = (group as u64, row, 0);
         }
-        row += of_group.num_rows().max(0) as u64;
-        bytes += of_group.compressed_size().max(0) as u64;
+        row = row.saturating_add(of_group.num_rows().max(0) as u64);
+        bytes = bytes.saturating_add(of_group.compressed_size().max(0) as u64);
     }
     pieces.push(Piece { range: from..groups.len() as u64, first_record });
     pieces

@@ -93,7 +93,10 @@ pub(crate) fn gc(args: &GcArgs, console: &Console) -> Result<(), Failure> {
 fn delete(url: &str, orphans: &[Orphan]) -> Result<(), orchestrator_storage::Error> {
     let store = Store::open(url)?;
     for orphan in orphans {
-        store.delete(&RelativePath::new(orphan.path.as_str())?)?;
+        match orphan.bytes {
+            Some(_) => store.delete(&RelativePath::new(orphan.path.as_str())?)?,
+            None => store.delete_temporary(&orphan.path)?,
+        }
     }
     // With them go the directories that they lay in.
     WRITTEN_BEFORE_COMMITS

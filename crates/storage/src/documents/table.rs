@@ -18,6 +18,7 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
+use crate::formats::guarded;
 use crate::{Error, RelativePath, Store};
 
 /// A row group is closed once it holds so many bytes of values…
@@ -132,8 +133,8 @@ impl TableReader {
     pub(crate) fn open(store: &Store, path: &RelativePath) -> Result<Self, Error> {
         let file = store.open_seekable(path)?;
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
-            .map_err(|error| Error::Corrupt { path: store.name(path), detail: error.to_string() })?;
+        let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new_with_options(file, options))
+            .map_err(|detail| Error::Corrupt { path: store.name(path), detail })?;
         Ok(Self { path: store.name(path), builder: Some(builder) })
     }
 
@@ -160,11 +161,8 @@ impl TableReader {
             }
         }
         let mask = ProjectionMask::columns(builder.parquet_schema(), wanted.iter().map(|(name, _)| *name));
-        let reader = builder
-            .with_projection(mask)
-            .with_batch_size(BATCH_ROWS)
-            .build()
-            .map_err(|error| corrupt(error.to_string()))?;
+        let reader =
+            guarded(|| builder.with_projection(mask).with_batch_size(BATCH_ROWS).build()).map_err(corrupt)?;
         Ok(Batches { path: self.path, reader, batch: None, row: 0 })
     }
 }
@@ -190,18 +188,15 @@ impl Batches {
             self.row += 1;
         } else {
             loop {
-                match self.reader.next()? {
-                    Ok(batch) if batch.num_rows() == 0 => {}
-                    Ok(batch) => {
+                let reader = &mut self.reader;
+                match guarded(|| reader.next().transpose()) {
+                    Ok(Some(batch)) if batch.num_rows() == 0 => {}
+                    Ok(Some(batch)) => {
                         (self.batch, self.row) = (Some(batch), 0);
                         break;
                     }
-                    Err(error) => {
-                        return Some(Err(Error::Corrupt {
-                            path: self.path.clone(),
-                            detail: error.to_string(),
-                        }));
-                    }
+                    Ok(None) => return None,
+                    Err(detail) => return Some(Err(Error::Corrupt { path: self.path.clone(), detail })),
                 }
             }
         }

@@ -15,7 +15,6 @@ mod layout;
 
 use std::fs::File;
 use std::ops::Range;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -24,7 +23,7 @@ use arrow_schema::{ArrowError, DataType, Schema};
 
 use self::layout::{Layout, Message, Trouble, broken, load};
 use super::parquet::{is_plain, seekable, understand};
-use super::{Compression, Input, RawKind, RawRecord, ReaderOptions, Records, Start};
+use super::{Compression, Input, RawKind, RawRecord, ReaderOptions, Records, Start, guarded};
 use crate::Error;
 
 pub(super) fn open(
@@ -169,7 +168,7 @@ impl Reader {
         {
             self.dictionaries += 1;
             let loaded = load(&self.file, dictionary)
-                .and_then(|(block, bytes)| guarded(|| self.decoder.read_dictionary(&block, &bytes)));
+                .and_then(|(block, bytes)| checked(|| self.decoder.read_dictionary(&block, &bytes)));
             match loaded {
                 Ok(()) => {}
                 Err(Trouble::Broken(cause)) => {
@@ -184,18 +183,12 @@ impl Reader {
 
     fn decode(&self, unit: usize) -> Result<RecordBatch, Trouble> {
         let (block, bytes) = load(&self.file, &self.layout.batches[unit])?;
-        guarded(|| self.decoder.read_record_batch(&block, &bytes))?.map_or_else(|| broken("it is empty"), Ok)
+        checked(|| self.decoder.read_record_batch(&block, &bytes))?.map_or_else(|| broken("it is empty"), Ok)
     }
 }
 
-/// Calls the library's decoder, which checks what it reads but for what nobody has thought of: an assertion that fails in
-/// it costs one batch, and no task.
-fn guarded<T>(decode: impl FnOnce() -> Result<T, ArrowError>) -> Result<T, Trouble> {
-    match std::panic::catch_unwind(AssertUnwindSafe(decode)) {
-        Ok(Ok(decoded)) => Ok(decoded),
-        Ok(Err(error)) => broken(error.to_string()),
-        Err(_) => broken("it breaks an assumption of the decoder"),
-    }
+fn checked<T>(decode: impl FnOnce() -> Result<T, ArrowError>) -> Result<T, Trouble> {
+    guarded(decode).or_else(broken)
 }
 
 impl Iterator for Reader {

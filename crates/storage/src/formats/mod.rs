@@ -253,6 +253,15 @@ pub fn open(
     Ok(Box::new(FramedRecords { name: name.to_owned(), framed, ended: false }))
 }
 
+/// Calls a library's decoder, which checks what it reads but for what nobody has thought of: an assertion that fails in it
+/// costs what it was decoding, and no task.
+pub(crate) fn guarded<T, E: fmt::Display>(decode: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode)) {
+        Ok(decoded) => decoded.map_err(|error| error.to_string()),
+        Err(_) => Err("it breaks an assumption of the decoder".to_owned()),
+    }
+}
+
 /// A reader whose records can be told apart without being understood.
 pub(crate) trait Framed: Send {
     /// The next record.

@@ -17,7 +17,7 @@ use parquet::arrow::arrow_reader::{
 };
 use serde_json::{Map, Value};
 
-use super::{Compression, Input, RawKind, RawRecord, ReaderOptions, Records, Start, jsonl};
+use super::{Compression, Input, RawKind, RawRecord, ReaderOptions, Records, Start, guarded, jsonl};
 use crate::Error;
 
 /// Rows decoded at once.
@@ -36,7 +36,7 @@ pub(super) fn open(
     }
     let (file, groups) = seekable(name, input)?;
     let options_arrow = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let metadata = match ArrowReaderMetadata::load(&file, options_arrow) {
+    let metadata = match guarded(|| ArrowReaderMetadata::load(&file, options_arrow)) {
         Ok(metadata) => metadata,
         // A file without a readable footer is one gap.
         Err(error) => {
@@ -85,7 +85,8 @@ pub(super) fn seekable(name: &str, input: Input) -> Result<(File, Option<Range<u
 /// Rows in the groups before `group`.
 pub(crate) fn rows_before(metadata: &ArrowReaderMetadata, group: usize) -> u64 {
     let groups = metadata.metadata().row_groups();
-    groups[..group.min(groups.len())].iter().map(|group| group.num_rows().max(0) as u64).sum()
+    let rows = groups[..group.min(groups.len())].iter().map(|group| group.num_rows().max(0) as u64);
+    rows.fold(0, u64::saturating_add)
 }
 
 struct Reader {
@@ -105,7 +106,8 @@ impl Reader {
     fn next_group(&mut self) -> Option<Result<(), String>> {
         let group = self.groups.next()?;
         self.next_row = self.group_end;
-        self.group_end += self.metadata.metadata().row_group(group).num_rows().max(0) as u64;
+        let rows = self.metadata.metadata().row_group(group).num_rows().max(0) as u64;
+        self.group_end = self.group_end.saturating_add(rows);
         let schema = self.metadata.schema();
         let names = schema
             .fields()
@@ -117,17 +119,19 @@ impl Reader {
             Ok(file) => file,
             Err(error) => return Some(Err(error.to_string())),
         };
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
-            .with_row_groups(vec![group])
-            .with_projection(mask)
-            .with_batch_size(BATCH_ROWS)
-            .build();
-        Some(reader.map(|reader| self.current = Some(reader)).map_err(|error| error.to_string()))
+        let reader = guarded(|| {
+            ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
+                .with_row_groups(vec![group])
+                .with_projection(mask)
+                .with_batch_size(BATCH_ROWS)
+                .build()
+        });
+        Some(reader.map(|reader| self.current = Some(reader)))
     }
 
     fn record(&mut self, kind: RawKind) -> RawRecord {
         let ordinal = self.next_row;
-        self.next_row += 1;
+        self.next_row = self.next_row.saturating_add(1);
         RawRecord { ordinal, offset: ordinal, enterable: false, kind }
     }
 
@@ -151,10 +155,11 @@ impl Iterator for Reader {
                 self.batch = Some((batch, row + 1));
                 return Some(Ok(self.record(kind)));
             }
-            match self.current.as_mut().and_then(Iterator::next) {
-                Some(Ok(batch)) => self.batch = Some((batch, 0)),
-                Some(Err(error)) => return Some(Ok(self.gap(&error.to_string()))),
-                None => match self.next_group()? {
+            let current = &mut self.current;
+            match guarded(|| current.as_mut().and_then(Iterator::next).transpose()) {
+                Ok(Some(batch)) => self.batch = Some((batch, 0)),
+                Err(error) => return Some(Ok(self.gap(&error))),
+                Ok(None) => match self.next_group()? {
                     Ok(()) => tracing::trace!(file = self.name, "opened a row group"),
                     Err(error) => return Some(Ok(self.gap(&error))),
                 },

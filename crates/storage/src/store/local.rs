@@ -145,6 +145,15 @@ impl LocalStore {
         fs::remove_file(self.resolve(path)).map_err(|error| Error::io(self.name(path), error))
     }
 
+    pub(super) fn delete_temporary(&self, directory: &RelativePath, name: &str) -> Result<(), Error> {
+        match fs::remove_file(self.resolve(directory).join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io(self.name(directory), error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn delete_directory(&self, prefix: &RelativePath) -> Result<(), Error> {
         match fs::remove_dir_all(self.resolve(prefix)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(self.name(prefix), error)),

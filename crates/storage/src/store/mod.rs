@@ -321,6 +321,23 @@ impl Store {
         })
     }
 
+    /// Deletes a temporary file that a listing passed by; one that is not there is no error. Only a writer that died has
+    /// left it.
+    pub fn delete_temporary(&self, path: &str) -> Result<(), Error> {
+        let wrong = || Error::InvalidPath {
+            path: path.to_owned(),
+            reason: "expected a directory and a name that begins with `.tmp-`",
+        };
+        let (directory, name) = path.rsplit_once('/').ok_or_else(wrong)?;
+        if !name.starts_with(path::TEMPORARY) {
+            return Err(wrong());
+        }
+        match &self.backend {
+            Backend::Local(store) => store.delete_temporary(&RelativePath::new(directory)?, name),
+            Backend::Remote(_) => Ok(()), // object stores show nothing before it is whole
+        }
+    }
+
     /// Deletes a file; one that is not there is no error.
     pub fn delete(&self, path: &RelativePath) -> Result<(), Error> {
         let deleted = match &self.backend {
