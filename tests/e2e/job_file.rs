@@ -101,3 +101,21 @@ fn a_bound_on_malformed_records_can_be_raised_on_the_job_that_it_failed() {
     assert_eq!(scene.output("raised").check().dropped("read").len(), 10);
     assert!(scene.output("raised").text("job.yaml").contains("max_malformed: 30"));
 }
+
+#[test]
+fn credentials_are_not_in_what_is_said_of_them() {
+    let scene = Scene::new();
+    for (output, secret) in [
+        ("s3://AKIA:hunter2@bucket/x", "hunter2"),
+        ("s3://bucket/x?token=SEKRIT", "SEKRIT"),
+        ("gs://bucket/x?X-Goog-Signature=SEKRIT", "SEKRIT"),
+    ] {
+        scene.write(
+            "secret.yaml",
+            format!("name: a\noutput: {output}\npipeline:\n  - read: {{paths: [a]}}\n"),
+        );
+        let ran = scene.run(&["validate", "secret.yaml"]).ended(2);
+        assert!(ran.stderr.contains("credentials"), "{}", ran.stderr);
+        assert!(!ran.stderr.contains(secret), "{}", ran.stderr);
+    }
+}

@@ -122,3 +122,100 @@ fn a_run_that_is_terminated_says_how_to_go_on() {
     scene.run(&["run", "again.yaml"]).ended(0);
     scene.output("again").check();
 }
+
+#[cfg(unix)]
+#[test]
+fn an_output_is_known_by_whatever_name() {
+    let scene = scene(60);
+    let before = scene.complete("again", 2).digests();
+    std::os::unix::fs::symlink(scene.path("again"), scene.path("linked")).expect("a link");
+    let whole = scene.path("again");
+    let whole = whole.to_str().expect("UTF-8");
+    scene.job("again", &JOB.replace("min_characters: 60", "min_characters: 90"));
+    let url = format!("file://{whole}/");
+    let elsewhere = format!("{whole}/../again/");
+    for name in ["linked", url.as_str(), elsewhere.as_str()] {
+        let refused = scene.run(&["run", "again.yaml", "--output-dir", name]).ended(2);
+        assert!(refused.stderr.contains("min_characters"), "{name}: {}", refused.stderr);
+    }
+    assert_eq!(scene.output("again").check().digests(), before);
+    // The journal that lies in it knows the output under its old name, or is gone: its own job file tells.
+    std::fs::rename(scene.path("again"), scene.path("moved")).expect("moved");
+    let refused = scene.run(&["run", "again.yaml", "--output-dir", "moved"]).ended(2);
+    assert!(
+        refused.stderr.contains("another job") && refused.stderr.contains("min_characters"),
+        "{}",
+        refused.stderr
+    );
+    std::fs::remove_dir_all(scene.path("moved/.orchestrator")).expect("removed");
+    let refused = scene.run(&["run", "again.yaml", "--output-dir", "moved"]).ended(2);
+    assert!(refused.stderr.contains("another job"), "{}", refused.stderr);
+    assert_eq!(scene.output("moved").check().digests(), before);
+    // The same job may be done again there.
+    scene.job("again", JOB);
+    scene.run(&["run", "again.yaml", "--output-dir", "moved"]).ended(0);
+    assert_eq!(scene.output("moved").check().digests(), before);
+}
+
+#[test]
+fn what_a_job_does_not_make_does_not_stay_from_an_earlier_one() {
+    let scene = scene(60);
+    let trained = "  - tokenize: {train: {model: bpe, vocab_size: 300}}
+  - train:
+      model: {family: gpt, layers: 1, heads: 2, width: 16, context: 16}
+      steps: 4
+      global_batch: 4
+      micro_batch: 1
+      order: sequential
+      validation: {every: 2, fraction: 0.05, sequences: 4}
+      checkpoint: {every: 2, keep_last: 2}
+  - export: {}
+";
+    scene.job("again", &format!("{JOB}{trained}"));
+    let output = scene.complete("again", 2);
+    scene.write("again/notes-of-mine.txt", "not ours");
+    for there in ["model/model.safetensors", "checkpoints/step-00000004/manifest.json", "metrics.jsonl"] {
+        assert!(output.path(there).exists(), "{there}");
+    }
+    // Another step in the middle, and nothing is trained.
+    let shorter = JOB.replace("  - pii: {}\n", "  - filter: {rules: [gopher-repetition]}\n  - pii: {}\n");
+    scene.job("again", &shorter);
+    scene.run(&["run", "again.yaml", "--reuse"]).ended(0);
+    scene.job("fresh", &shorter);
+    let fresh = scene.complete("fresh", 2);
+    assert_eq!(scene.output("again").check().digests(), fresh.digests());
+    for gone in ["model/model.safetensors", "checkpoints/step-00000004", "metrics.jsonl", "samples.jsonl"] {
+        assert!(
+            !output.path(gone).is_file() && !output.path(&format!("{gone}/manifest.json")).exists(),
+            "{gone}"
+        );
+    }
+    assert!(output.path("notes-of-mine.txt").exists());
+}
+
+#[test]
+fn a_run_is_not_written_over_by_the_job_that_reads_it() {
+    let scene = scene(60);
+    let before = scene.complete("again", 2).digests();
+    let reads =
+        "name: reads\noutput: again\npipeline:\n  - read: {run: ./again, stage: pii}\n  - clean: {}\n";
+    scene.write("reads.yaml", reads);
+    let refused = scene.run(&["run", "reads.yaml", "--reuse"]).ended(2);
+    assert!(refused.stderr.contains("this job's own `output`"), "{}", refused.stderr);
+    assert_eq!(scene.output("again").check().digests(), before);
+}
+
+#[test]
+fn a_document_that_an_earlier_run_dropped_is_traced_there() {
+    let scene = scene(100);
+    let output = scene.complete("again", 2);
+    let reads = "name: on\noutput: on\npipeline:\n  - read: {run: ./again, stage: pii}\n  - clean: {}\n";
+    scene.write("on.yaml", reads);
+    scene.complete("on", 2);
+    let sql = "SELECT id FROM clean_dropped ORDER BY id LIMIT 1";
+    let dropped = scene.run(&["query", "again", sql, "--output", "json"]).ended(0).json();
+    let id = dropped["rows"][0][0].as_str().expect("some are too short").to_owned();
+    let trace = scene.run(&["trace", &id, "--run", "on"]).ended(0).stdout;
+    assert!(trace.contains("before that, in") && trace.contains("too_short"), "{trace}");
+    assert!(output.path("job.yaml").exists());
+}

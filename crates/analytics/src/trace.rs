@@ -142,6 +142,29 @@ pub fn trace(run: &Run, key: &str) -> Result<Trace, Error> {
 }
 
 fn trace_back(run: &Run, key: &str, runs_left: u32) -> Result<Trace, Error> {
+    match trace_here(run, key, runs_left) {
+        Err(unknown @ Error::UnknownDocument { .. }) => {
+            // An earlier run may have dropped it, so that it never came here.
+            let found = earlier(run, key, runs_left)?;
+            let document = found.iter().find_map(|earlier| match &earlier.found {
+                Found::Trace(trace) => Some(trace.document.clone()),
+                Found::Absent(_) => None,
+            });
+            let Some(document) = document else { return Err(unknown) };
+            Ok(Trace {
+                document,
+                others: Vec::new(),
+                steps: Vec::new(),
+                tokens: Vec::new(),
+                checkpoints: Vec::new(),
+                earlier: found,
+            })
+        }
+        known_or_broken => known_or_broken,
+    }
+}
+
+fn trace_here(run: &Run, key: &str, runs_left: u32) -> Result<Trace, Error> {
     let (document, others, end) = if let Ok(id) = key.to_ascii_lowercase().parse::<DocumentId>() {
         let id = id.to_string();
         let (mut found, end) = locate(run, &col("id").eq(lit(id.as_str())), 1)?;

@@ -44,13 +44,23 @@ pub(crate) fn load(path: &Path) -> Result<Loaded, Failure> {
 
 /// Freezes what a job reads, and says what was passed by.
 pub(crate) fn freeze(loaded: Loaded, console: &Console) -> Result<Resolved, Failure> {
-    let Loaded { file, job } = loaded;
+    let Loaded { file, mut job } = loaded;
     let mut findings = file.findings();
+    // An output has one name, however it is written: by that the coordinator knows what it holds.
+    match Store::place(&job.output) {
+        Ok(place) => job.output = place,
+        Err(error) => findings.note_key("output", error.to_string()),
+    }
     if is_file(&job.output) {
         findings.note_key("output", format!("`{}` is a file: expected a directory", job.output));
     }
     let mut inputs = Vec::new();
     if let Some((index, read)) = job.read() {
+        if read.run.as_ref().is_some_and(|run| Store::place(run).is_ok_and(|place| place == job.output)) {
+            let problem =
+                "it is this job's own `output`, which would be written over: expected another `output`";
+            findings.note_stage(index as usize, "read", "run", problem.to_owned());
+        }
         match inputs::freeze(read, &job.output) {
             Ok(frozen) => {
                 frozen.remarks.iter().for_each(|remark| console.note(&format!("note: {remark}")));

@@ -3,7 +3,7 @@
 use orchestrator_coordinator::{Expansion, PlanError, PlannedJob, PlannedStage, Planner};
 use orchestrator_core::{Digest, RowHasher, TaskOutcome};
 use orchestrator_job::{
-    InputFile, Phase, PhaseKind, Plan, Resolved, Stage, StageFile, demand, expand, fingerprints,
+    InputFile, Job, Phase, PhaseKind, Plan, Resolved, Stage, StageFile, demand, expand, fingerprints,
 };
 use orchestrator_scheduler::{PhaseKind as SchedulerPhase, PhaseSpec};
 use orchestrator_storage::AllowedRoots;
@@ -42,6 +42,7 @@ impl Planner for JobPlanner {
             name: job.name.clone(),
             output: job.output.clone(),
             max_attempts: job.max_attempts,
+            products: PRODUCTS.map(|(stage, path)| (stage.to_owned(), path.to_owned())).into(),
             yaml: job.to_yaml().map_err(|error| wrong(&error))?,
             frozen: serde_json::to_string_pretty(&resolved.files).map_err(|error| wrong(&error))?,
             phases: plan.phases.iter().map(|phase| phase_spec(&plan, phase, &prints)).collect(),
@@ -89,7 +90,25 @@ impl Planner for JobPlanner {
         differences.extend(changed_files(&before.files, &after.files));
         Ok(differences)
     }
+
+    fn differences_from_yaml(&self, yaml: &str, after: &str) -> Result<Vec<String>, PlanError> {
+        let Ok(before) = orchestrator_job::parse(yaml, "job.yaml") else {
+            return Ok(vec!["its `job.yaml` is none that this build reads".to_owned()]);
+        };
+        let after = read(after)?.job;
+        let before = Job { output: after.output.clone(), ..before.job };
+        Ok(orchestrator_job::difference(&before, &after))
+    }
 }
+
+/// What stages leave outside their directories, and how the paths of their files begin.
+const PRODUCTS: [(&str, &str); 5] = [
+    ("tokenize", "tokens/"),
+    ("train", "checkpoints/step-"),
+    ("train", "metrics.jsonl"),
+    ("export", "model/"),
+    ("export", "samples.jsonl"),
+];
 
 fn input(input: &InputFile) -> InputEntry {
     InputEntry { path: input.source.clone(), bytes: input.bytes, stamp: input.stamp.clone() }

@@ -16,7 +16,7 @@ use crate::logs::Logs;
 use crate::owner::{self, Owner, OwnerError};
 use crate::planner::{Expansion, PlanError, Planner};
 use crate::waits::{Wait, Waits};
-use crate::{manifests, publish};
+use crate::{leftovers, manifests, publish};
 
 /// An effect failed and trying again does not help.
 #[derive(Debug, thiserror::Error)]
@@ -226,13 +226,7 @@ impl Effects {
             let (path, text) = (RelativePath::new(path)?, text.clone().into_bytes());
             publish::insist(store, move |store| store.put_atomic(&path, &text).map(drop)).await?;
         }
-        // No manifest, no stage: what an earlier job left must not pass for what this one is about to make.
-        for stage in planned.stages.iter().filter(|stage| stage.phase >= phase) {
-            for path in &stage.manifests {
-                let path = RelativePath::new(path.as_str())?;
-                publish::insist(store, move |store| store.delete(&path)).await?;
-            }
-        }
+        leftovers::remove(store, &planned, phase).await?;
         let committed = self.journal.outcomes(job.id.as_ref(), phase).await?;
         let (planner, definition) = (Arc::clone(&self.planner), job.definition.clone());
         Ok(tokio::task::spawn_blocking(move || planner.expand(&definition, phase, &committed)).await??)

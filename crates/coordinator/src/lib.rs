@@ -16,6 +16,7 @@ mod desk;
 mod effects;
 mod error;
 mod journal;
+mod leftovers;
 mod logs;
 mod manifests;
 mod options;

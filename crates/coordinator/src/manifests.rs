@@ -178,6 +178,7 @@ mod tests {
             yaml: String::new(),
             frozen: String::new(),
             phases: Vec::new(),
+            products: Vec::new(),
             stages: vec![PlannedStage {
                 name: "read".into(),
                 phase: 1,

@@ -48,9 +48,14 @@ impl OwnerError {
     }
 }
 
+/// Where the object lies, relative to the output.
+pub(crate) fn path() -> Result<RelativePath, Error> {
+    RelativePath::new(PATH)
+}
+
 /// Takes an output, or keeps it. Returns whether it was free.
 pub(crate) fn claim(store: &Store, owner: &Owner) -> Result<bool, OwnerError> {
-    let path = RelativePath::new(PATH)?;
+    let path = path()?;
     let bytes = serde_json::to_vec(owner).expect("an owner is plain data");
     for _ in 0..TRIES {
         if store.put_if_absent(&path, &bytes)? {

@@ -19,6 +19,10 @@ pub trait Planner: Send + Sync + 'static {
 
     /// What differs between two resolved jobs, one line each. None: the later one goes on where the earlier one is.
     fn differences(&self, before: &str, after: &str) -> Result<Vec<String>, PlanError>;
+
+    /// What differs between the `job.yaml` that lies in an output and a resolved job, one line each. Where the output lies
+    /// is no difference: it may have been moved.
+    fn differences_from_yaml(&self, yaml: &str, after: &str) -> Result<Vec<String>, PlanError>;
 }
 
 /// The tasks of a phase.
@@ -47,6 +51,8 @@ pub struct PlannedJob {
     pub phases: Vec<PhaseSpec>,
     /// The stages, by the index that outcomes name them with.
     pub stages: Vec<PlannedStage>,
+    /// What stages leave outside their directories: a stage's name, and how the paths of its files begin.
+    pub products: Vec<(String, String)>,
 }
 
 /// A stage and its manifest.

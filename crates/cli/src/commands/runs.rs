@@ -130,7 +130,7 @@ fn lineage_text(found: &analytics::CheckpointDocuments) -> String {
         ]
     });
     let mut text = format!(
-        "{} was trained on {} documents ({} tokens)\n{}\n{} of {} sources, those with most documents\n{}\nthe first {} of {} documents (`--limit` shows more)\n{}",
+        "{} draws its batches from shards with {} documents ({} tokens)\n{}\n{} of {} sources, those with most documents\n{}\nthe first {} of {} documents (`--limit` shows more)\n{}",
         found.checkpoint,
         count(found.documents),
         count(found.tokens),
@@ -188,7 +188,7 @@ fn trace_text(trace: &analytics::Trace) -> String {
         ));
     }
     if !trace.checkpoints.is_empty() {
-        lines.push(format!("checkpoints   {}", trace.checkpoints.join(", ")));
+        lines.push(format!("checkpoints   {} draw on that shard", trace.checkpoints.join(", ")));
     }
     for earlier in &trace.earlier {
         lines.push(format!("before that, in `{}` up to `{}`:", earlier.run, earlier.stage));

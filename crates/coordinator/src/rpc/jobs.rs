@@ -14,7 +14,7 @@ use orchestrator_proto::v1::{
     SubmitRequest, WatchRequest,
 };
 use orchestrator_scheduler::{self as scheduler, Amendment, Answer, Event, JobRequest, JobStatus, Refusal};
-use orchestrator_storage::Store;
+use orchestrator_storage::{RelativePath, Store};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -37,6 +37,42 @@ pub(crate) struct JobsService {
     pub(crate) desk: Desk,
     pub(crate) planner: Arc<dyn Planner>,
     pub(crate) owner: Owner,
+}
+
+/// The largest `job.yaml` of an output that is compared.
+const YAML_BYTES_MAX: u64 = 32 << 20;
+
+impl JobsService {
+    /// Refuses a job for an output that holds another one's stages, of which this journal knows nothing: it was moved here,
+    /// or the journal is gone.
+    async fn refuse_another(&self, store: &Store, definition: &str, was_free: bool) -> Result<(), Status> {
+        let failed = |error: orchestrator_storage::Error| status(error.code(), &error);
+        let read = |store: &Store| {
+            let yaml = RelativePath::new("job.yaml")?;
+            if store.try_stat(&yaml)?.is_none() {
+                return Ok(None);
+            }
+            let holds_stages = store.list(&RelativePath::new("stages")?)?;
+            let holds_stages = holds_stages.iter().any(|entry| entry.path.file_name() == "manifest.json");
+            holds_stages.then(|| store.read_all(&yaml, YAML_BYTES_MAX)).transpose()
+        };
+        let Some(yaml) = store.run(read).await.map_err(failed)? else { return Ok(()) };
+        let differences = self.planner.differences_from_yaml(&String::from_utf8_lossy(&yaml), definition);
+        let differences = differences.map_err(|error| status(ErrorCode::InvalidInput, &error))?;
+        if differences.is_empty() {
+            return Ok(());
+        }
+        if was_free {
+            let taken = owner::path().map_err(failed)?;
+            store.run(move |store| store.delete(&taken)).await.map_err(failed)?;
+        }
+        let text = format!(
+            "the output `{}` holds the stages of another job:\n{}\nname another output, or write over it with --reuse",
+            store.url(),
+            differences.join("\n")
+        );
+        Err(status(ErrorCode::Conflict, text))
+    }
 }
 
 #[tonic::async_trait]
@@ -72,6 +108,9 @@ impl Jobs for JobsService {
         let afresh = free && earlier.as_ref().is_some_and(|(_, _, job)| *job != JobStatus::Running);
         let definition = resolved_job;
         let mut differences = Vec::new();
+        if (earlier.is_none() || afresh) && !reuse {
+            self.refuse_another(&store, &definition, free).await?;
+        }
         if let Some((job, before, _)) = &earlier {
             differences = self.planner.differences(before, &definition).map_err(|error| invalid(&error))?;
             if differences.is_empty() && !afresh {

@@ -49,6 +49,7 @@ impl Planner for SumPlanner {
             frozen: "[]".into(),
             phases: vec![phase("map", "map".into()), phase("sum", format!("sum {variant}"))],
             stages: vec![stage("map", 0), stage("sum", 1)],
+            products: Vec::new(),
         })
     }
 
@@ -63,6 +64,10 @@ impl Planner for SumPlanner {
 
     fn differences(&self, before: &str, after: &str) -> Result<Vec<String>, PlanError> {
         Ok(if before == after { Vec::new() } else { vec![format!("`{before}` is now `{after}`")] })
+    }
+
+    fn differences_from_yaml(&self, yaml: &str, after: &str) -> Result<Vec<String>, PlanError> {
+        self.differences(yaml, after)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use orchestrator_core::redact;
+
 use super::tree::Position;
 
 /// One thing that is wrong.
@@ -32,11 +34,19 @@ pub struct JobFileError {
 const LONGEST_LINE: usize = 160;
 
 impl Problem {
-    pub(super) fn new(text: &str, at: Position, path: String, message: String, help: Option<String>) -> Self {
-        let line = text.lines().nth(at.line.saturating_sub(1) as usize).unwrap_or_default();
+    pub(super) fn new(
+        text: &str,
+        at: Position,
+        path: String,
+        mut message: String,
+        help: Option<String>,
+    ) -> Self {
+        // A URL with credentials is a mistake that is told of in logs, which must not hold them.
+        let line = redact(text.lines().nth(at.line.saturating_sub(1) as usize).unwrap_or_default());
         // A tab is one character and many columns: the mark below must stand under the right one.
         let line = line.chars().take(LONGEST_LINE).map(|c| if c == '\t' { ' ' } else { c }).collect();
-        Self { at, path, message, help, line }
+        message = redact(&message);
+        Self { at, path, message, help: help.map(|help| redact(&help)), line }
     }
 }
 

@@ -206,6 +206,9 @@ pub enum Order {
     Shuffled,
     /// Each sequence begins at a random token.
     Random,
+    /// The corpus from beginning to end, in its own order; each epoch begins some tokens further on, so that it is cut
+    /// elsewhere.
+    Sequential,
 }
 
 /// How the model is judged on documents it does not learn from.

@@ -37,6 +37,7 @@ pub fn train_options(job: &Job, config: &TrainConfig, vocabulary: usize) -> Trai
         order: match config.order {
             Order::Shuffled => OrderKind::Packed,
             Order::Random => OrderKind::Random,
+            Order::Sequential => OrderKind::Sequential,
         },
         optimizer: match config.optimizer.kind {
             OptimizerKind::Adamw => OptimizerOptions {

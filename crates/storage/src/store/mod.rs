@@ -112,6 +112,32 @@ impl Store {
         Ok(Self { url: crate::error::redact(url).into(), backend })
     }
 
+    /// The one way to name the place at `url`: links of directories that are there resolved, no empty segments, no slash at
+    /// the end, no `file://`.
+    pub fn place(url: &str) -> Result<String, Error> {
+        let store = Self::open(url)?;
+        let Some(path) = store.local_path(&RelativePath::root()) else {
+            let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+            let segments: Vec<&str> = rest.split('/').filter(|segment| !segment.is_empty()).collect();
+            return Ok(format!("{scheme}://{}", segments.join("/")));
+        };
+        let absolute = std::path::absolute(&path).map_err(|error| Error::io(url, error))?;
+        // What is not there yet lies below what is.
+        let there = absolute.ancestors().find_map(|there| Some((there, there.canonicalize().ok()?)));
+        let place = match there {
+            Some((there, resolved)) => match absolute.strip_prefix(there) {
+                Ok(rest) if !rest.as_os_str().is_empty() => resolved.join(rest),
+                _ => resolved,
+            },
+            None => absolute,
+        };
+        let text = place.into_os_string().into_string();
+        text.map_err(|_| Error::InvalidUrl {
+            url: crate::error::redact(url),
+            reason: "it leads to a path that is not UTF-8".to_owned(),
+        })
+    }
+
     /// Opens the directory of the file at `url`, and names the file in it.
     pub fn locate(url: &str, options: OpenOptions) -> Result<(Self, RelativePath), Error> {
         let (directory, name) = Self::split(url)?;

@@ -2,11 +2,13 @@
 
 mod packed;
 mod random;
+mod sequential;
 
 use serde::{Deserialize, Serialize};
 
 pub use packed::Packed;
 pub use random::Random;
+pub use sequential::Sequential;
 
 use crate::error::TrainError;
 use crate::tokens::TokenSource;
@@ -21,6 +23,8 @@ pub enum OrderKind {
     Packed,
     /// Each window begins at a random token.
     Random,
+    /// The corpus from beginning to end, window after window; each epoch is cut elsewhere.
+    Sequential,
 }
 
 /// An order of windows.
@@ -46,6 +50,7 @@ pub fn open(
     Ok(match kind {
         OrderKind::Packed => Box::new(Packed::new(seed, size)),
         OrderKind::Random => Box::new(Random::new(seed)),
+        OrderKind::Sequential => Box::new(Sequential::new(seed)),
     })
 }
 
