@@ -94,6 +94,8 @@ fn a_job_is_cancelled_and_then_taken_up_again() {
     cluster.reaches(&job, &["cancelled"], PATIENCE);
     let watched = cluster.client(&["watch", &job]).ended(1);
     assert!(watched.stdout.is_empty() && watched.stderr.contains("cancelled"), "{}", watched.stderr);
+    let told = cluster.client(&["watch", &job, "--output", "json"]).ended(1).json();
+    assert_eq!((&told["job"], &told["state"]), (&job.as_str().into(), &"cancelled".into()), "{told}");
     cluster.start_worker("one");
     cluster.client(&["submit", "stopped.yaml", "--watch"]).ended(0);
     scene.output("stopped").check();
@@ -114,6 +116,8 @@ fn a_quarantined_task_is_tried_again_when_its_cause_is_gone() {
     let detail = cluster.client(&["describe", &job, "--output", "json"]).ended(0).json();
     let error = detail["quarantined"][0]["error"].as_str().expect("a quarantined task");
     assert!(error.contains("a.jsonl"), "the input is named: {error}");
+    let told = cluster.client(&["watch", &job, "--output", "json"]).ended(1).json();
+    assert_eq!((&told["state"], &told["quarantined"]), (&"failed".into(), &detail["quarantined"]), "{told}");
     std::fs::rename(scene.path("aside"), scene.path("corpus/a.jsonl")).expect("moved back");
     let retried = cluster.client(&["retry", &job, "--output", "json"]).ended(0).json();
     assert_eq!(retried["tasks"], 1);

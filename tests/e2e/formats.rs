@@ -68,6 +68,13 @@ fn too_many_broken_lines_fail_the_job() {
     let ran = scene.run(&["run", "broken.yaml"]).ended(1);
     assert!(ran.stdout.is_empty(), "nothing but results on standard output: {}", ran.stdout);
     assert!(ran.stderr.contains("malformed"), "{}", ran.stderr);
+    scene.job("told", &format!("max_attempts: 1\n{CLEAN}"));
+    let ran = scene.run(&["run", "told.yaml", "--output", "json"]).ended(1);
+    let told = ran.json();
+    assert_eq!((&told["state"], &told["name"]), (&"failed".into(), &"told".into()), "{told}");
+    assert!(told["error"].as_str().is_some_and(|error| error.contains("malformed")), "{told}");
+    assert!(told["quarantined"].is_array(), "{told}");
+    assert!(ran.stderr.contains("malformed"), "a person is told as well: {}", ran.stderr);
 }
 
 #[test]

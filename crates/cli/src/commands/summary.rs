@@ -12,7 +12,8 @@ use crate::commands::runs::stats_text;
 use crate::console::{Console, count, table};
 use crate::failure::Failure;
 
-/// Prints the summary of an ended job; an error unless it succeeded.
+/// Prints the summary of an ended job; an error unless it succeeded. Who reads JSON gets one document in either case: of a
+/// job that failed or was cancelled what `describe` says, with its error and the tasks in quarantine.
 pub(crate) fn finish(detail: &JobDetail, output: &str, console: &Console) -> Result<(), Failure> {
     let summary = detail.summary.clone().unwrap_or_default();
     if summary.state() != JobState::Succeeded {
@@ -27,6 +28,9 @@ pub(crate) fn finish(detail: &JobDetail, output: &str, console: &Console) -> Res
                 "\n  phase {} ({phase}) task {} after {} attempts: {}",
                 task.phase, task.task, task.attempts, task.error
             );
+        }
+        if console.is_json() {
+            console.result(&detail_json(detail), String::new)?;
         }
         return Err(Failure::Failed(anyhow!(message)));
     }
