@@ -105,6 +105,19 @@ fn draw(bar: &ProgressBar, phase: &PhaseDetail) {
     }
 }
 
+/// What a gang says of itself, for a cell of a table: `20/100, loss 3.210, 1,234 tokens/s`; empty where nothing is said.
+pub(crate) fn told(progress: &str) -> String {
+    let Ok(training) = serde_json::from_str::<Training>(progress) else { return String::new() };
+    let steps = if training.steps > 0 { format!("/{}", training.steps) } else { String::new() };
+    let mut text = format!("{}{steps}", training.step);
+    let message = training.message();
+    if !message.is_empty() {
+        text += ", ";
+        text += message.trim_start_matches(", ");
+    }
+    text
+}
+
 /// What a gang says of itself.
 #[derive(serde::Deserialize)]
 struct Training {
@@ -128,6 +141,16 @@ impl Training {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_gang_tells_fits_into_a_cell() {
+        let line = r#"{"step":20,"loss":3.21,"lr":0.001,"grad_norm":1.5,"tokens":20480,"tokens_per_second":1234.5,
+            "step_ms":829.4,"validation_loss":3.3,"steps":100}"#;
+        assert_eq!(told(line), "20/100, loss 3.210, 1,234 tokens/s");
+        assert_eq!(told(r#"{"step":3,"loss":null,"tokens_per_second":90.0,"steps":4}"#), "3/4, 90 tokens/s");
+        assert_eq!(told(r#"{"step":3}"#), "3");
+        assert_eq!(told(""), "");
+    }
 
     #[test]
     fn a_phase_without_tasks_ends_full_and_stays_so() {

@@ -7,6 +7,7 @@ use orchestrator_analytics::{self as analytics, Report, Run, Section};
 use orchestrator_proto::v1::{JobDetail, JobState, PhaseState};
 use serde_json::{Value, json};
 
+use crate::commands::progress;
 use crate::commands::remote::state_name;
 use crate::commands::runs::stats_text;
 use crate::console::{Console, count, table};
@@ -148,7 +149,7 @@ pub(crate) fn detail_text(detail: &JobDetail) -> String {
             phase_state(phase.state()).to_owned(),
             format!("{}/{}", phase.tasks_done, phase.tasks),
             count(phase.records),
-            phase.progress.clone(),
+            progress::told(&phase.progress),
         ]
     });
     text += &table(["", "phase", "state", "tasks", "records", "progress"], &[0, 3, 4], rows.collect());
@@ -174,4 +175,25 @@ pub(crate) fn detail_text(detail: &JobDetail) -> String {
         );
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use orchestrator_proto::v1::PhaseDetail;
+
+    use super::*;
+
+    #[test]
+    fn a_table_shows_what_a_gang_tells_in_words() {
+        let phase = PhaseDetail {
+            name: "train".to_owned(),
+            state: PhaseState::Running.into(),
+            progress: r#"{"step":20,"loss":3.21,"tokens_per_second":1234.5,"steps":100}"#.to_owned(),
+            ..PhaseDetail::default()
+        };
+        let detail = JobDetail { phases: vec![phase], ..JobDetail::default() };
+        let text = detail_text(&detail);
+        assert!(text.contains("20/100, loss 3.210, 1,234 tokens/s") && !text.contains('{'), "{text}");
+        assert_eq!(detail_json(&detail)["phases"][0]["progress"]["step"], 20, "programs get all of it");
+    }
 }
