@@ -152,6 +152,40 @@ fn the_exported_model_is_gpt2_to_a_reader_of_its_own() {
     }
 }
 
+#[test]
+fn a_vocabulary_counts_its_special_tokens() {
+    let scene = trained();
+    let shown = |path: &str| scene.run(&["inspect", path, "--output", "json"]).ended(0).json();
+    let model = shown("model/model");
+    let entries = &model["tokenizer"]["entries"];
+    assert_eq!(*entries, model["config"]["vocab_size"], "a row of the embedding for each: {model}");
+    assert_eq!(*entries, shown("model/tokens/tokenizer.json")["entries"]);
+}
+
+#[test]
+fn a_model_that_could_not_be_judged_is_told() {
+    let scene = Scene::new();
+    scene.write("corpus/a.jsonl", corpus::jsonl(&corpus::pages(83, 20)));
+    // A handful of tokens, fewer than the context of 24.
+    scene.job("unjudged", &JOB.replace("fraction: 0.05", "fraction: 0.0003"));
+    let ran = scene.run(&["run", "unjudged.yaml"]).ended(0);
+    assert!(ran.stdout.contains("validation loss  not measured: the held-out tokens"), "{}", ran.stdout);
+    assert!(scene.output("unjudged").check().text("report.html").contains("not measured"));
+}
+
+#[test]
+fn a_failed_gang_is_told_of_once() {
+    let scene = Scene::new();
+    scene.write("corpus/a.jsonl", corpus::jsonl(&corpus::pages(84, 20)));
+    // No weight outlives such a step: the next loss is no number.
+    let wild = "\n      optimizer: {learning_rate: 1.0e+30}\n      gradient_clip: 0\n      divergence: {not_finite: fail}";
+    let job = JOB.replace("\n      validation", &format!("{wild}\n      validation"));
+    scene.job("failing", &format!("max_attempts: 1\n{job}"));
+    let ran = scene.run(&["run", "failing.yaml"]).ended(1);
+    let errors: Vec<&str> = ran.stderr.lines().filter(|line| line.starts_with("error")).collect();
+    assert!(errors.len() == 1 && ran.stderr.contains("diverged at step"), "{}", ran.stderr);
+}
+
 /// GPT-2 (Radford et al. 2019) in f64, from the files alone: the layout of safetensors (eight bytes of length, a JSON
 /// header, raw tensors) and the names and options of Hugging Face's `GPT2LMHeadModel`.
 struct Exported {

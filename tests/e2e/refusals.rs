@@ -53,6 +53,18 @@ fn missing_inputs_are_named() {
 }
 
 #[test]
+fn inputs_without_a_record_are_told_from_a_corpus_that_was_dropped() {
+    let scene = Scene::new();
+    let job = "pipeline:\n  - read: {paths: [a.jsonl]}\n  - clean: {min_characters: 1000}\n  - tokenize: {train: {}}\n";
+    scene.write("a.jsonl", "\n\n");
+    scene.job("nothing", job);
+    says(&scene.run(&["run", "nothing.yaml"]).ended(1), &["the inputs hold no record"]);
+    scene.write("a.jsonl", "{\"text\": \"short\"}\n");
+    scene.job("dropped", job);
+    says(&scene.run(&["run", "dropped.yaml"]).ended(1), &["all were dropped by the stages before it"]);
+}
+
+#[test]
 fn an_output_that_cannot_be_written_is_named() {
     let scene = Scene::new();
     scene.write("a.jsonl", corpus::jsonl(&corpus::pages(1, 5)));

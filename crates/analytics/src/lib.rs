@@ -35,7 +35,7 @@ pub use lineage::{CheckpointDocuments, ShardDocuments, SourceDocuments, checkpoi
 pub use query::{Column, Table, query};
 pub use report::{
     Bin, ClusterSize, Digested, DroppedSample, Duplicates, Generated, Headline, LanguageShare, Languages,
-    Lengths, Report, Sample, Section, TrainingSummary, report, report_html, stored_report,
+    Lengths, NOT_VALIDATED, Report, Sample, Section, TrainingSummary, report, report_html, stored_report,
 };
 pub use run::{Run, Stage};
 pub use stats::{RuleCount, StageFigures, Stats, stats};

@@ -154,6 +154,14 @@ fn the_report_of_a_trained_run() {
     // The encoder's version decides the size of a Parquet file.
     report.stages.iter_mut().for_each(|stage| stage.file_bytes = 0);
     insta::assert_json_snapshot!("report", report);
+    assert!(!html.contains("not measured"));
+    let Section::Data(training) = &mut report.training else { panic!("the run has metrics") };
+    (training.validation_loss, training.best_validation) = (Vec::new(), None);
+    let html = report_html(&report).expect("a page");
+    assert!(
+        html.contains("not measured") && html.contains("held-out tokens are fewer"),
+        "the reason is told"
+    );
 }
 
 #[test]

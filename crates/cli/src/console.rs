@@ -75,7 +75,9 @@ impl Console {
 
     /// Says why the command failed.
     pub(crate) fn failure(&self, failure: &Failure) {
-        self.note(&format!("error: {failure}"));
+        if !matches!(failure, Failure::Told) {
+            self.note(&format!("error: {failure}"));
+        }
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) enum Failure {
     JobFile(JobFileError),
     /// The job, or the command, failed: exit code 1.
     Failed(anyhow::Error),
+    /// As before, and whoever started this process knows why: exit code 1 without a word.
+    Told,
 }
 
 impl Failure {
@@ -25,7 +27,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage(_) | Self::JobFile(_) => ExitCode::from(2),
-            Self::Failed(_) => ExitCode::from(1),
+            Self::Failed(_) | Self::Told => ExitCode::from(1),
         }
     }
 }
@@ -41,6 +43,7 @@ impl std::fmt::Display for Failure {
                 }
                 Ok(())
             }
+            Self::Told => Ok(()),
         }
     }
 }

@@ -107,17 +107,10 @@ pub(super) fn lengths(run: &Run, seen: &Seen) -> Section<Lengths> {
             last.name
         ));
     }
-    let bins: BTreeSet<u32> = kept.0.keys().chain(dropped.0.keys()).copied().collect();
-    let (Some(&first), Some(&end)) = (bins.first(), bins.last()) else {
+    let bins = bins(&kept, &dropped);
+    if bins.is_empty() {
         return Section::absent("No document was kept.");
-    };
-    let count = |counts: &Counts, bin| counts.0.get(&bin).copied().unwrap_or(0);
-    let bin = |index| Bin {
-        from: Counts::bin_start(index),
-        to: Counts::bin_start(index + 1),
-        kept: count(&kept, index),
-        dropped: count(&dropped, index),
-    };
+    }
     let mut missing = Vec::new();
     if without_text > 0 {
         missing.push(format!("Records that never became a text are not in the chart: {without_text}."));
@@ -127,9 +120,24 @@ pub(super) fn lengths(run: &Run, seen: &Seen) -> Section<Lengths> {
     }
     Section::Data(Lengths {
         stage: last.name.clone(),
-        bins: (first..=end).map(bin).collect(),
+        bins,
         missing: (!missing.is_empty()).then(|| missing.join(" ")),
     })
+}
+
+/// The bins from the first to the last that holds a document. One of them, between 1 and 2 bytes, has no whole number in it
+/// and is left out; empty texts are counted with those of one byte.
+fn bins(kept: &Counts, dropped: &Counts) -> Vec<Bin> {
+    let filled: BTreeSet<u32> = kept.0.keys().chain(dropped.0.keys()).copied().collect();
+    let (Some(&first), Some(&last)) = (filled.first(), filled.last()) else { return Vec::new() };
+    let count = |counts: &Counts, bin| counts.0.get(&bin).copied().unwrap_or(0);
+    let bin = |index| Bin {
+        from: if index == 0 { 0 } else { Counts::bin_start(index) },
+        to: Counts::bin_start(index + 1),
+        kept: count(kept, index),
+        dropped: count(dropped, index),
+    };
+    (first..=last).map(bin).filter(|bin| bin.from < bin.to).collect()
 }
 
 pub(super) fn languages(run: &Run) -> Result<Section<Languages>, Error> {
@@ -216,6 +224,19 @@ fn size_range(size: u64) -> (u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_bin_has_a_length_in_it() {
+        let (mut kept, mut dropped) = (Counts::default(), Counts::default());
+        for length in [1, 2, 5] {
+            kept.push(length);
+        }
+        dropped.push(0);
+        let found: Vec<_> =
+            bins(&kept, &dropped).iter().map(|bin| (bin.from, bin.to, bin.kept, bin.dropped)).collect();
+        assert_eq!(found, [(0, 2, 1, 1), (2, 3, 1, 0), (3, 4, 0, 0), (4, 6, 1, 0)]);
+        assert!(bins(&Counts::default(), &Counts::default()).is_empty());
+    }
 
     #[test]
     fn size_ranges_double() {

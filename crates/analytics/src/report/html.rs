@@ -212,9 +212,8 @@ fn lengths(lengths: &Lengths) -> HistogramView<'_> {
                 String::new()
             },
             hint: format!(
-                "{} to {} bytes: {} kept, {} dropped",
-                count(bin.from),
-                count(bin.to - 1),
+                "{} bytes: {} kept, {} dropped",
+                extent(bin, " to "),
                 count(bin.kept),
                 count(bin.dropped)
             ),
@@ -238,13 +237,17 @@ fn lengths(lengths: &Lengths) -> HistogramView<'_> {
         rows: lengths
             .bins
             .iter()
-            .map(|bin| {
-                [format!("{} – {}", count(bin.from), count(bin.to - 1)), count(bin.kept), count(bin.dropped)]
-            })
+            .map(|bin| [extent(bin, " – "), count(bin.kept), count(bin.dropped)])
             .collect(),
         stage: &lengths.stage,
         missing: lengths.missing.as_deref(),
     }
+}
+
+/// The lengths of a bin; one where it holds but one.
+fn extent(bin: &super::Bin, to: &str) -> String {
+    let last = bin.to.saturating_sub(1);
+    if last <= bin.from { count(bin.from) } else { format!("{}{to}{}", count(bin.from), count(last)) }
 }
 
 fn languages(languages: &Languages) -> LanguagesView<'_> {
@@ -310,6 +313,8 @@ fn training(training: &TrainingSummary) -> TrainingView {
             format!("{:.3}", best.value),
             format!("at step {}", count(best.step)),
         ));
+    } else {
+        figures.push(tile("Validation", "not measured".to_owned(), super::NOT_VALIDATED.to_owned()));
     }
     if let Some(tokens) = training.tokens {
         figures.push(tile("Tokens seen", short(tokens), String::new()));
@@ -427,6 +432,13 @@ mod tests {
             ["999,999", "1.00 M", "12.3 M", "2.50 G"]
         );
         assert_eq!([512, 1024, 4096, 1 << 20].map(binary), ["512", "1 Ki", "4 Ki", "1 Mi"]);
+    }
+
+    #[test]
+    fn a_bin_of_one_length_is_named_by_it() {
+        let bin = |from, to| super::super::Bin { from, to, kept: 0, dropped: 0 };
+        let bins = [bin(0, 2), bin(2, 3), bin(1_024, 1_449)];
+        assert_eq!(bins.map(|bin| extent(&bin, " to ")), ["0 to 1", "2", "1,024 to 1,448"]);
     }
 
     #[test]

@@ -16,6 +16,9 @@ pub use samples::{DroppedSample, Generated, Sample};
 use crate::stats::StageFigures;
 use crate::training::Point;
 
+/// Why a run that trained has no validation loss.
+pub const NOT_VALIDATED: &str = "the held-out tokens are fewer than one sequence, or none are held out";
+
 /// A part of the report that not every run has.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

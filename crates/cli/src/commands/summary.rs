@@ -62,7 +62,11 @@ fn closing(report: &Report, output: &str) -> String {
             .map(|point| format!("{}: {:.3}", point.step, point.value))
             .collect();
         let _ = writeln!(text, "steps            {}", count(training.steps));
-        let _ = writeln!(text, "validation loss  {}", curve.join("  "));
+        let curve = match curve.as_slice() {
+            [] => format!("not measured: {}", analytics::NOT_VALIDATED),
+            points => points.join("  "),
+        };
+        let _ = writeln!(text, "validation loss  {curve}");
     }
     if let Section::Data(samples) = &report.generated
         && let Some(sample) = samples.first()

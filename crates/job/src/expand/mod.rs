@@ -50,6 +50,12 @@ pub enum ExpandError {
         /// The stage's key in the job file.
         stage: String,
     },
+    /// Nothing came in.
+    #[error("no documents for `{stage}`: the inputs hold no record")]
+    NoRecords {
+        /// The stage's key in the job file.
+        stage: String,
+    },
     /// A committed task did not leave what its kind of work leaves.
     #[error("task {task} of phase {phase} left no good result: {message}")]
     BadOutcome {
@@ -137,8 +143,7 @@ impl Expansion<'_> {
             PhaseKind::Prepare => {
                 let parts = self.parts_before(stage)?;
                 if parts.iter().all(|part| part.rows == 0) {
-                    let stage = self.plan.stages[stage as usize].name.clone();
-                    return Err(ExpandError::NoDocuments { stage });
+                    return Err(self.no_documents(stage));
                 }
                 vec![Work::PrepareTokenizer { stage, parts }]
             }
@@ -275,6 +280,15 @@ impl Expansion<'_> {
             phase: 0,
             expected: format!("a `map` phase that ends before stage {stage} in the plan"),
         })
+    }
+
+    /// Why `stage` has nothing to do: nothing was read, or nothing is left of it.
+    fn no_documents(&self, stage: u32) -> ExpandError {
+        let reads = |stage: u32| self.plan.stages.get(stage as usize).is_some_and(|it| it.name == "read");
+        let mut tallies = self.committed.iter().flatten().flat_map(|outcome| &outcome.tallies);
+        let came_in = tallies.any(|tally| reads(tally.stage) && tally.records_in > 0);
+        let stage = self.plan.stages[stage as usize].name.clone();
+        if came_in { ExpandError::NoDocuments { stage } } else { ExpandError::NoRecords { stage } }
     }
 
     /// The parts of the last document stage before `stage`, in order.

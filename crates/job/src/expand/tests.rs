@@ -195,6 +195,11 @@ fn barriers_hand_parts_and_verdicts_on() {
     committed[4] = vec![part(0, 0), part(1, 0)];
     assert_eq!(
         expand(&job, &plan, 5, &inputs, &committed),
+        Err(ExpandError::NoRecords { stage: "tokenize".into() })
+    );
+    committed[1][0].tallies.push(orchestrator_core::StageTally { records_in: 80, ..Default::default() });
+    assert_eq!(
+        expand(&job, &plan, 5, &inputs, &committed),
         Err(ExpandError::NoDocuments { stage: "tokenize".into() })
     );
 }

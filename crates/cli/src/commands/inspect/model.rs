@@ -100,12 +100,19 @@ pub(super) fn tokenizer(subject: &Subject<'_>) -> Result<(), Failure> {
     })
 }
 
-/// A tokenizer's model and the size of its vocabulary.
+/// A tokenizer's model and the size of its vocabulary: one more than the highest id, as a model's embedding has it.
+/// Special tokens stand beside the model's own entries.
 fn vocabulary(tokenizer: &Value) -> (String, u64) {
     let model = &tokenizer["model"];
-    let vocabulary = &model["vocab"];
-    let entries = vocabulary.as_object().map(serde_json::Map::len).or(vocabulary.as_array().map(Vec::len));
-    (model["type"].as_str().unwrap_or("unknown").to_owned(), entries.unwrap_or(0) as u64)
+    let past = |id: u64| id.saturating_add(1);
+    let own = match &model["vocab"] {
+        Value::Object(tokens) => tokens.values().filter_map(Value::as_u64).max().map_or(0, past),
+        Value::Array(pieces) => pieces.len() as u64,
+        _ => 0,
+    };
+    let added = tokenizer["added_tokens"].as_array().into_iter().flatten();
+    let added = added.filter_map(|token| token["id"].as_u64()).max().map_or(0, past);
+    (model["type"].as_str().unwrap_or("unknown").to_owned(), own.max(added))
 }
 
 fn json_file(subject: &Subject<'_>, path: &RelativePath) -> Result<Value, Failure> {
