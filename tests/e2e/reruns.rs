@@ -1,5 +1,8 @@
 //! What `run` does with an output that is there: resume, finish, refuse, reuse.
 
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -33,6 +36,37 @@ fn a_finished_run_is_not_done_again() {
     assert_eq!(output.check().digests(), digests);
     let again = std::fs::metadata(output.path("report.html")).expect("the report");
     assert_eq!(report.modified().expect("a time"), again.modified().expect("a time"), "nothing was written");
+}
+
+#[test]
+fn a_run_that_one_may_only_read_is_refused_with_the_reason() {
+    let scene = scene(20);
+    scene.complete("again", 1);
+    let set = |path: &Path, mode| {
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("permissions");
+    };
+    let (root, state) = (scene.path(""), scene.path("again/.orchestrator"));
+    set(&root, 0o755);
+    set(&state.join("journal.sqlite"), 0o444);
+    set(&state, 0o555);
+    let mut command = scene.command(&["run", "again.yaml"]);
+    // Permissions do not bind the superuser, as whom containers test: there, the run is somebody else's.
+    let superuser = std::fs::metadata(&root).expect("the scene").uid() == 0;
+    if superuser {
+        command.uid(65_534).gid(65_534);
+    }
+    let ended = command.output();
+    set(&state, 0o755);
+    if superuser && ended.is_err() {
+        println!("skipped: another user cannot reach the binary under test");
+        return;
+    }
+    let ended = ended.expect("it can be started");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    for wanted in ["journal.sqlite", "may write", "ermission denied"] {
+        assert!(said.contains(wanted), "`{wanted}` in:\n{said}");
+    }
 }
 
 #[test]

@@ -45,6 +45,17 @@ pub enum JournalError {
         #[source]
         source: sqlx::Error,
     },
+    /// This user may read it at most.
+    #[error(
+        "the state in `{path}` cannot be written: expected a file and a directory that this user may write"
+    )]
+    NotWritable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// The database refused.
     #[error("the state in `{path}` cannot be used")]
     Database {
@@ -107,7 +118,7 @@ impl Journal {
             std::fs::create_dir_all(directory)
                 .map_err(|source| JournalError::Directory { path: path.to_owned(), source })?;
         }
-        let database = |source| database(path, source);
+        let database = |source| refused(path, source);
         let mut connection = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -279,6 +290,37 @@ fn database(path: &Path, source: sqlx::Error) -> JournalError {
     }
 }
 
+/// SQLite's words for what often is a lack of permission, by their primary codes: no permission, read-only, an error of
+/// input or output (a lock on a file that could be opened for reading alone), no file that could be opened.
+const DENIALS: [u32; 4] = [3, 8, 10, 14];
+
+/// Why a journal could not be opened: the system's word where it has one.
+fn refused(path: &Path, source: sqlx::Error) -> JournalError {
+    let code = source.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    let code = code.and_then(|code| code.parse::<u32>().ok());
+    let denied = code.filter(|code| DENIALS.contains(&(code & 0xff))).and_then(|_| denied(path));
+    match denied {
+        Some(source) => JournalError::NotWritable { path: path.to_owned(), source },
+        None => database(path, source),
+    }
+}
+
+/// Why a file or its directory cannot be written, if so. Not for a journal that is open: whoever closes a file gives up
+/// all locks that its process has on it.
+fn denied(path: &Path) -> Option<std::io::Error> {
+    if let Err(error) = std::fs::OpenOptions::new().append(true).open(path)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Some(error);
+    }
+    // SQLite makes files beside it.
+    let probe = path.with_extension("probe");
+    let written = std::fs::write(&probe, b"");
+    // Where it could not be made, there is nothing to remove.
+    let _ = std::fs::remove_file(&probe);
+    written.err()
+}
+
 /// Reads a line of `meta`, or makes it.
 async fn meta(
     connection: &mut SqliteConnection,
@@ -303,4 +345,25 @@ fn random_name() -> String {
     use std::hash::{BuildHasher, RandomState};
     let half = || RandomState::new().hash_one(std::process::id());
     format!("{:016x}{:016x}", half(), half())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_journal_that_cannot_be_written_says_why() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        // A directory in its place: not even the superuser, as whom containers test, can write to it.
+        let path = directory.path().join("journal.sqlite");
+        std::fs::create_dir(&path).expect("a directory");
+        let error = Journal::open(&path).await.expect_err("it is no file");
+        assert!(matches!(error, JournalError::NotWritable { .. }), "{error:?}");
+        assert!(error.to_string().contains("may write"), "{error}");
+        std::fs::remove_dir(&path).expect("an empty directory");
+        assert!(Journal::open(&path).await.is_ok());
+        let left = std::fs::read_dir(directory.path()).expect("a directory");
+        let mut names = left.map(|entry| entry.expect("an entry").file_name());
+        assert!(names.all(|name| name.to_string_lossy().starts_with("journal.sqlite")), "no probe is left");
+    }
 }
