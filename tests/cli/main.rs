@@ -154,6 +154,10 @@ fn the_schema_takes_every_example() {
         for path in sys.argv[2:]:\n    validator.validate(yaml.safe_load(open(path)))\n";
     let run = |files: &[PathBuf]| Ran::of(Command::new(&python).args(["-c", check]).arg(&schema).args(files));
     run(&examples()).ended(0);
+    scene.write("a.jsonl", corpus::jsonl(&corpus::pages(1, 3)));
+    let bare = scene.job("bare", "pipeline:\n  - read: {paths: [a.jsonl]}\n  - clean:\n  - pii\n");
+    scene.run(&["validate", "bare.yaml"]).ended(0);
+    run(&[bare]).ended(0);
     assert!(
         run(&[wrong]).ended(1).stderr.contains("ValidationError"),
         "a wrong key is an error of the schema too"

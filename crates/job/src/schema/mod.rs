@@ -2,7 +2,9 @@
 
 mod reference;
 
-use serde_json::Value;
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
 
 pub use reference::reference;
 
@@ -13,8 +15,37 @@ pub fn schema() -> Value {
     let mut value = schemars::schema_for!(Job).to_value();
     if let Value::Object(schema) = &mut value {
         schema.insert("title".into(), "orchestrator job".into());
+        if let Some(Value::Object(definitions)) = schema.get_mut("$defs") {
+            allow_bare(definitions);
+        }
     }
     value
+}
+
+/// Says what the parser takes beside what the types say: `clean:` without a value is `clean: {}`, and so is `clean` alone.
+fn allow_bare(definitions: &mut Map<String, Value>) {
+    let mut optional = BTreeSet::new();
+    for (name, definition) in &mut *definitions {
+        let needs_keys = definition["required"].as_array().is_some_and(|keys| !keys.is_empty());
+        if definition["properties"].is_object() && !needs_keys {
+            definition["type"] = json!(["object", "null"]);
+            optional.insert(format!("#/$defs/{name}"));
+        }
+    }
+    for definition in definitions.values_mut() {
+        let Some(Value::Array(variants)) = definition.get_mut("oneOf") else { continue };
+        let bare: Vec<Value> = variants.iter().filter_map(|variant| bare_name(variant, &optional)).collect();
+        if !bare.is_empty() {
+            let description = "The name alone: all options have their defaults.";
+            variants.push(json!({ "description": description, "type": "string", "enum": bare }));
+        }
+    }
+}
+
+/// The name of a variant whose options may all be left out.
+fn bare_name(variant: &Value, optional: &BTreeSet<String>) -> Option<Value> {
+    let (name, options) = variant["properties"].as_object()?.iter().next()?;
+    optional.contains(options["$ref"].as_str()?).then(|| Value::from(name.as_str()))
 }
 
 #[cfg(test)]
@@ -46,6 +77,28 @@ mod tests {
                 assert_eq!(definition["additionalProperties"], false, "{name}");
             }
         }
+    }
+
+    #[test]
+    fn options_may_be_left_out_where_the_parser_lets_them() {
+        let schema = schema();
+        let definitions = &schema["$defs"];
+        for (name, kind) in [
+            ("CleanConfig", json!(["object", "null"])),
+            ("PiiConfig", json!(["object", "null"])),
+            ("ModelConfig", json!("object")),
+            ("TrainConfig", json!("object")),
+        ] {
+            assert_eq!(definitions[name]["type"], kind, "{name}");
+        }
+        let variants = definitions["Stage"]["oneOf"].as_array().expect("variants");
+        let names = variants.iter().find(|variant| variant["type"] == "string").expect("names alone");
+        let names: Vec<&str> =
+            names["enum"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        assert!(names.contains(&"clean") && names.contains(&"pii"), "{names:?}");
+        assert!(!names.contains(&"train"), "its model has no default: {names:?}");
+        let text = "name: x\noutput: o\npipeline:\n  - read: {paths: [a.md]}\n  - clean:\n  - pii\n";
+        assert_eq!(crate::parse(text, "bare.yaml").expect("a job").job.pipeline.len(), 3);
     }
 
     #[test]
