@@ -38,6 +38,24 @@ fn wrong_arguments_end_with_two() {
 }
 
 #[test]
+fn arguments_that_name_nothing_end_with_two() {
+    let scene = Scene::new();
+    scene.write("a.jsonl", corpus::jsonl(&corpus::pages(1, 5)));
+    scene.job("job", "pipeline:\n  - read: {paths: [a.jsonl]}\n  - clean: {}\n");
+    says(&scene.run(&["jobs", "--token-file", "nofile"]).ended(2), &["nofile", "cannot be read"]);
+    says(&scene.run(&["jobs", "--authority", "nofile"]).ended(2), &["nofile", "cannot be read"]);
+    for address in ["foo", "foo:7070", "ftp://localhost:7070", ""] {
+        let mut command = scene.command(&["jobs"]);
+        says(&Ran::of(command.env("ORCHESTRATOR_COORDINATOR", address)).ended(2), &["expected `http://"]);
+    }
+    says(&scene.run(&["worker", "--coordinator", "foo"]).ended(2), &["`foo` is no address"]);
+    says(&scene.run(&["run", "job.yaml", "--output-dir", ""]).ended(2), &["--output-dir"]);
+    let ran = scene.run(&["run", "job.yaml", "--output-dir", "job.yaml"]).ended(2);
+    says(&ran, &["`--output-dir` names the file `job.yaml`"]);
+    assert!(!ran.stderr.contains("job.yaml:2"), "the job file is not to blame: {}", ran.stderr);
+}
+
+#[test]
 fn missing_inputs_are_named() {
     let scene = Scene::new();
     scene.job("none", "pipeline:\n  - read: {paths: [\"nowhere/*.jsonl\"]}\n  - clean: {}\n");

@@ -114,7 +114,7 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) reuse: bool,
     /// Write to this output instead of the job file's.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) output_dir: Option<String>,
     /// GPUs for training ranks.
     #[arg(long, default_value_t = 0)]

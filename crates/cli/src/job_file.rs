@@ -83,7 +83,8 @@ pub(crate) fn freeze(loaded: Loaded, console: &Console) -> Result<Resolved, Fail
     Ok(Resolved { job, inputs, files })
 }
 
-fn is_file(output: &str) -> bool {
+/// Whether something that is no directory lies where the output shall be.
+pub(crate) fn is_file(output: &str) -> bool {
     let local = output.strip_prefix("file://").or((!output.contains("://")).then_some(output));
     local.is_some_and(|path| Path::new(path).is_file())
 }

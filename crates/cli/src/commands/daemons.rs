@@ -32,8 +32,7 @@ pub(crate) fn rank_command() -> Result<Vec<String>, Failure> {
 }
 
 fn read_text(path: &Path, what: &str) -> Result<String, Failure> {
-    Ok(std::fs::read_to_string(path)
-        .with_context(|| format!("the {what} `{}` cannot be read", path.display()))?)
+    std::fs::read_to_string(path).map_err(|error| remote::unreadable(what, path, error))
 }
 
 /// Runs a coordinator until it is told to stop.
@@ -124,6 +123,7 @@ fn token(file: &Path, insecure: bool) -> Result<Option<String>, Failure> {
 
 /// Runs a worker until it is told to stop; then it drains.
 pub(crate) fn worker(args: WorkerArgs, console: &Console) -> Result<(), Failure> {
+    remote::endpoint(&args.remote.coordinator)?;
     let (token, authority) = remote::credentials(&args.remote)?;
     let slots = args.slots.unwrap_or_else(cores);
     let scratch = args.scratch.clone().unwrap_or_else(std::env::temp_dir);

@@ -1,5 +1,6 @@
 //! Verbs that speak to a coordinator.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -46,9 +47,7 @@ pub(crate) async fn connect(
     token: Option<&str>,
     authority: Option<&[u8]>,
 ) -> Result<Client, Failure> {
-    let mut endpoint = Endpoint::from_shared(address.to_owned())
-        .map_err(|_| Failure::usage(anyhow!("`{address}` is no address: expected `http://host:port`")))?
-        .connect_timeout(Duration::from_secs(5));
+    let mut endpoint = endpoint(address)?.connect_timeout(Duration::from_secs(5));
     if let Some(authority) = authority {
         let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority));
         endpoint = endpoint.tls_config(tls).map_err(Failure::usage)?;
@@ -65,22 +64,39 @@ pub(crate) async fn connect(
         .max_encoding_message_size(MESSAGE_SIZE_MAX))
 }
 
+/// Reads a coordinator's address.
+pub(crate) fn endpoint(address: &str) -> Result<Endpoint, Failure> {
+    Endpoint::from_shared(address.to_owned())
+        .ok()
+        // A bare word is a URI as well, and reaches nobody.
+        .filter(|endpoint| {
+            let uri = endpoint.uri();
+            matches!(uri.scheme_str(), Some("http" | "https"))
+                && uri.host().is_some_and(|host| !host.is_empty())
+        })
+        .ok_or_else(|| Failure::usage(anyhow!("`{address}` is no address: expected `http://host:port`")))
+}
+
+/// What it means that a file cannot be read which the arguments name: that it is not there is the caller's mistake.
+pub(crate) fn unreadable(what: &str, path: &Path, error: std::io::Error) -> Failure {
+    let is_missing = error.kind() == std::io::ErrorKind::NotFound;
+    let error = anyhow::Error::from(error).context(format!("the {what} `{}` cannot be read", path.display()));
+    if is_missing { Failure::Usage(error) } else { Failure::Failed(error) }
+}
+
 /// Reads the token and the authority that the arguments name.
 pub(crate) fn credentials(remote: &Remote) -> Result<(Option<String>, Option<Vec<u8>>), Failure> {
     let token = match &remote.token_file {
         Some(path) => Some(
             std::fs::read_to_string(path)
-                .with_context(|| format!("the token file `{}` cannot be read", path.display()))?
+                .map_err(|error| unreadable("token file", path, error))?
                 .trim()
                 .to_owned(),
         ),
         None => None,
     };
     let authority = match &remote.authority {
-        Some(path) => Some(
-            std::fs::read(path)
-                .with_context(|| format!("the authority `{}` cannot be read", path.display()))?,
-        ),
+        Some(path) => Some(std::fs::read(path).map_err(|error| unreadable("authority", path, error))?),
         None => None,
     };
     Ok((token, authority))

@@ -34,6 +34,10 @@ pub(crate) fn run(args: &RunArgs, console: &Console) -> Result<(), Failure> {
     let mut loaded = job_file::load(&args.job)?;
     if let Some(output) = &args.output_dir {
         loaded.job.output = absolute(output)?;
+        if job_file::is_file(&loaded.job.output) {
+            let message = format!("`--output-dir` names the file `{output}`: expected a directory");
+            return Err(Failure::usage(anyhow::anyhow!(message)));
+        }
     }
     let resolved = job_file::freeze(loaded, console)?;
     let gpus = daemons::usable_gpus(args.gpus, console);

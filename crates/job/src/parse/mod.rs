@@ -52,12 +52,22 @@ struct Source {
     tree: Node,
 }
 
+impl Source {
+    /// The plain word that stands at a place.
+    fn word(&self, at: Position) -> String {
+        let line = self.text.lines().nth(at.line.saturating_sub(1) as usize).unwrap_or_default();
+        let rest = line.chars().skip(at.column.saturating_sub(1) as usize);
+        rest.take_while(|c| !c.is_whitespace() && !matches!(c, ',' | ']' | '}')).collect()
+    }
+}
+
 /// Reads a job file; `file` is its name for messages.
 pub fn parse(text: &str, file: &str) -> Result<JobFile, JobFileError> {
     let tree = read_tree(text, file)?;
     let mut findings =
         Findings { source: Source { file: file.to_owned(), text: text.to_owned(), tree }, found: vec![] };
     findings.note_repeated_keys();
+    findings.note_not_finite();
     match findings.read_job() {
         Some(job) if findings.found.is_empty() => Ok(JobFile { job, source: findings.source }),
         _ => Err(findings.into_error()),
@@ -96,8 +106,9 @@ fn read_tree(text: &str, file: &str) -> Result<Node, JobFileError> {
     }
     let options = serde_saphyr::options! {
         strict_booleans: true,
-        // Passed on to the tree, which names them with their path.
+        // Passed on to the tree, which names them with their path; so are `.nan` and `.inf`.
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::PassThrough,
+        non_finite_float_policy: serde_saphyr::NonFiniteFloatPolicy::PassThrough,
         merge_keys: serde_saphyr::MergeKeyPolicy::Error,
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MOST_REPEATED },
         budget: serde_saphyr::budget! {
@@ -126,7 +137,6 @@ fn syntax_message(error: &serde_saphyr::Error) -> String {
             return "`<<` is not taken here: write the keys out, or repeat a whole value with `*NAME`"
                 .to_owned();
         }
-        E::NonFiniteFloat { value, .. } => return format!("expected a finite number, found `{value}`"),
         E::Budget { breach, .. } => return too_much(breach),
         _ => {}
     }
@@ -134,16 +144,22 @@ fn syntax_message(error: &serde_saphyr::Error) -> String {
     let text = error.to_string();
     let first = text.lines().next().unwrap_or_default();
     let first = first.split(" at line ").next().unwrap_or(first);
+    // The scanner counts brackets before there is a tree whose depth could be bounded.
+    if first.contains("recursion limit exceeded") {
+        return too_deep();
+    }
     first.trim_start_matches("error: ").trim().to_owned()
+}
+
+fn too_deep() -> String {
+    format!("lists and keys are nested too deep: expected at most {MOST_DEPTH} within each other")
 }
 
 /// Which bound on the size of a job file was passed.
 fn too_much(breach: &serde_saphyr::budget::BudgetBreach) -> String {
     use serde_saphyr::budget::BudgetBreach as Breach;
     match breach {
-        Breach::Depth { .. } => {
-            format!("lists and keys are nested too deep: expected at most {MOST_DEPTH} within each other")
-        }
+        Breach::Depth { .. } => too_deep(),
         Breach::Nodes { .. } | Breach::Events { .. } => {
             format!("the file has too many values: expected at most {MOST_VALUES}")
         }
@@ -176,6 +192,17 @@ impl Findings {
             let Some(Segment::Key(key)) = path.last() else { continue };
             let message = format!("the key `{key}` stands here twice: the first is in line {}", first.line);
             self.note_at(at, path, message, None);
+        }
+    }
+
+    /// Notes every number that is none or has no end as the file writes it, and takes it out.
+    fn note_not_finite(&mut self) {
+        let mut found = Vec::new();
+        self.source.tree.not_finite(&mut Vec::new(), &mut found);
+        for (path, at) in found {
+            let message = format!("expected a finite number, found `{}`", self.source.word(at));
+            self.note_at(at, path.clone(), message, None);
+            self.source.tree.remove(&path);
         }
     }
 

@@ -122,9 +122,24 @@ fn bytes_that_are_no_text_are_named_with_their_place() {
 #[test]
 fn deep_nesting_and_length_are_bounded() {
     let deep = format!("name: {}{}\n", "[".repeat(5000), "]".repeat(5000));
-    assert!(parse(&deep, "job.yaml").is_err());
+    assert!(error(&deep).contains("nested too deep"), "{}", error(&deep));
     let long = format!("name: x\n# {}\n", "x".repeat(MOST_BYTES));
     assert!(error(&long).contains("expected at most"));
+}
+
+#[test]
+fn numbers_without_end_are_named_with_their_keys() {
+    let said = with_pipeline(
+        "  - read: {paths: [a.md]}\n  - language: {threshold: .nan}\n  - clean: {min_characters: -.inf}\n",
+    );
+    for (path, found) in
+        [("pipeline[1].language.threshold", ".nan"), ("pipeline[2].clean.min_characters", "-.inf")]
+    {
+        let wanted = format!("{path}: expected a finite number, found `{found}`");
+        assert_eq!(said.matches(&wanted).count(), 1, "`{wanted}` in:\n{said}");
+    }
+    assert!(said.matches("expected").count() == 2, "each is told once:\n{said}");
+    assert!(error(".nan").contains("expected a finite number"));
 }
 
 #[test]

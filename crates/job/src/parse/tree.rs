@@ -174,6 +174,33 @@ impl Node {
         }
     }
 
+    /// The paths and places of all numbers that are none (`.nan`) or have no end.
+    pub(super) fn not_finite(&self, path: &mut Vec<Segment>, found: &mut Vec<(Vec<Segment>, Position)>) {
+        match &self.value {
+            Value::Float(number) if !number.is_finite() => found.push((path.clone(), self.at)),
+            Value::Map(entries) => {
+                for entry in entries {
+                    path.push(Segment::Key(entry.key.clone()));
+                    entry.node.not_finite(path, found);
+                    path.pop();
+                }
+            }
+            Value::List(items) => {
+                for (index, node) in items {
+                    path.push(Segment::Index(*index));
+                    node.not_finite(path, found);
+                    path.pop();
+                }
+            }
+            Value::Null
+            | Value::Bool(_)
+            | Value::Unsigned(_)
+            | Value::Signed(_)
+            | Value::Float(_)
+            | Value::Text(_) => {}
+        }
+    }
+
     /// Takes the node at `path` out; a list item left without a key goes with it. Says whether anything went.
     pub(super) fn remove(&mut self, path: &[Segment]) -> bool {
         let Some((last, parents)) = path.split_last() else { return false };
