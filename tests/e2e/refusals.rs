@@ -56,6 +56,22 @@ fn arguments_that_name_nothing_end_with_two() {
 }
 
 #[test]
+fn values_that_mean_nothing_are_refused() {
+    let scene = Scene::new();
+    for filter in ["nonsense", "foo=bar=baz"] {
+        says(&scene.run(&["schema", "--log", filter]).ended(2), &[filter, "orchestrator_worker=debug"]);
+    }
+    says(
+        &scene.run(&["generate", "--model", "m", "--prompt", "x", "--samples", "0"]).ended(2),
+        &["--samples"],
+    );
+    for name in ["", "bad name/../x"] {
+        says(&scene.run(&["certs", "made", "--name", name]).ended(2), &[name, "no name of a host"]);
+    }
+    assert!(!scene.path("made").exists(), "nothing was made");
+}
+
+#[test]
 fn missing_inputs_are_named() {
     let scene = Scene::new();
     scene.job("none", "pipeline:\n  - read: {paths: [\"nowhere/*.jsonl\"]}\n  - clean: {}\n");

@@ -79,6 +79,8 @@ fn query_answers_sql() {
     assert!(scene.run(&["query", "looked-at", sql]).ended(0).stdout.contains("too_short"));
     let wrong = scene.run(&["query", "looked-at", "SELECT * FROM nothing"]).ended(2);
     assert!(wrong.stdout.is_empty() && wrong.stderr.contains("nothing"), "{}", wrong.stderr);
+    let change = scene.run(&["query", "looked-at", "DROP TABLE pii"]).ended(2);
+    assert!(change.stdout.is_empty() && change.stderr.contains("expected a `SELECT`"), "{}", change.stderr);
 }
 
 #[test]

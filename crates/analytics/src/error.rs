@@ -78,6 +78,9 @@ pub enum Error {
     /// Polars refused a file or a query.
     #[error(transparent)]
     Polars(#[from] polars::error::PolarsError),
+    /// A statement that asks for nothing.
+    #[error("`{0}` would change tables, and a run is only read: expected a `SELECT`")]
+    NoQuestion(String),
     /// A query names a table that the run does not have.
     #[error("there is no table `{name}`{hint}: the tables are {}", .tables.join(", "))]
     UnknownTable {

@@ -52,12 +52,34 @@ impl Table {
 /// `filter_dropped` and `filter_notes`; `tokens` holds the documents of all token shards, `metrics` the steps of
 /// training, `stages` the figures. Files are scanned lazily: only the columns and row groups that the query needs.
 pub fn query(run: &Run, sql: &str, limit: usize) -> Result<Table, Error> {
+    if let Some(word) = changes_tables(sql) {
+        return Err(Error::NoQuestion(word));
+    }
     let mut context = SQLContext::new();
     register(run, sql, &context)?;
     let frame = context.execute(sql).or_else(|error| Err(explain(run, error)?))?;
     let limit_rows = u32::try_from(limit).unwrap_or(u32::MAX - 1);
     let frame = frame.limit(limit_rows.saturating_add(1)).collect()?;
     table(&frame, limit_rows as usize)
+}
+
+/// Statements that Polars takes and that answer nothing: they change tables of its context, or make some.
+const CHANGES: [&str; 8] = ["ALTER", "CREATE", "DELETE", "DROP", "INSERT", "MERGE", "TRUNCATE", "UPDATE"];
+
+/// The first word of a statement that changes tables, in capitals.
+fn changes_tables(sql: &str) -> Option<String> {
+    let mut rest = sql.trim_start();
+    loop {
+        let after = match (rest.strip_prefix("--"), rest.strip_prefix("/*")) {
+            (Some(comment), _) => comment.split_once('\n'),
+            (_, Some(comment)) => comment.split_once("*/"),
+            (None, None) => break,
+        };
+        rest = after.map_or("", |(_, after)| after.trim_start());
+    }
+    let word: String = rest.chars().take_while(char::is_ascii_alphabetic).collect();
+    let word = word.to_ascii_uppercase();
+    CHANGES.contains(&word.as_str()).then_some(word)
 }
 
 /// Registers the tables of a run. Of a remote run only those whose names the query holds, for their files are fetched

@@ -64,6 +64,24 @@ fn a_fused_stage_is_an_error_that_names_the_nearest() {
 }
 
 #[test]
+fn a_statement_that_asks_for_nothing_is_refused() {
+    let output = data_run();
+    let run = open(&output);
+    for sql in [
+        "DROP TABLE pii",
+        " -- a comment\n/* and\nanother */ drop table pii",
+        "CREATE TABLE x AS SELECT * FROM pii",
+        "DELETE FROM pii",
+        "TRUNCATE TABLE pii",
+    ] {
+        let error = query(&run, sql, 10).expect_err(sql);
+        assert!(matches!(error, Error::NoQuestion(_)) && error.to_string().contains("SELECT"), "{error}");
+    }
+    let sql = "-- how many\nSELECT count(*) AS n FROM pii";
+    assert_eq!(query(&run, sql, 10).expect(sql).rows.len(), 1);
+}
+
+#[test]
 fn a_dropped_document_is_traced_to_its_survivor() {
     let output = data_run();
     let trace = trace(&open(&output), &id(12)).expect("a trace");

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use orchestrator_core::units::ByteSize;
 
+use crate::console::log_filter;
+
 /// Ten minutes: what other frameworks wait for a collective, and far more than a micro-batch takes.
 const HANG_TIMEOUT_MS: u64 = 600_000;
 
@@ -16,7 +18,7 @@ pub(crate) struct Cli {
     #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
     pub(crate) output: Format,
     /// How much is logged to standard error: `error`, `warn`, `info`, `debug`, or a filter such as `orchestrator_worker=debug`.
-    #[arg(long, global = true, env = "ORCHESTRATOR_LOG", default_value = "warn")]
+    #[arg(long, global = true, env = "ORCHESTRATOR_LOG", default_value = "warn", value_parser = log_filter)]
     pub(crate) log: String,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -339,7 +341,7 @@ pub(crate) struct GenerateArgs {
     #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p"])]
     pub(crate) beams: Option<usize>,
     /// Samples to draw; with `--beams` the best of so many.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     pub(crate) samples: usize,
     /// Where chance starts.
     #[arg(long, default_value_t = 1337)]

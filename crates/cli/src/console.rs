@@ -6,9 +6,32 @@ use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::Format;
 use crate::failure::Failure;
+
+/// Checks what `--log` says. The library takes any word for the name of a module, and what it cannot read for nothing.
+pub(crate) fn log_filter(text: &str) -> Result<String, String> {
+    // Spans and fields hold commas and `=` of their own.
+    let has_spans = text.contains(['[', '{']);
+    let mut directives = text.split(',').map(str::trim).filter(|directive| !directive.is_empty());
+    let wrong = directives.find(|directive| !has_spans && !has_level(directive));
+    match (wrong, EnvFilter::try_new(text)) {
+        (None, Ok(_)) => Ok(text.to_owned()),
+        (wrong, _) => Err(format!(
+            "`{}` is no filter: expected `error`, `warn`, `info`, `debug`, `trace` or `off`, or one for a module, such as \
+             `orchestrator_worker=debug`",
+            wrong.unwrap_or(text)
+        )),
+    }
+}
+
+/// Whether a directive is a level or ends with one.
+fn has_level(directive: &str) -> bool {
+    let level = directive.split_once('=').map_or(directive, |(_, level)| level.trim());
+    !level.is_empty() && level.parse::<LevelFilter>().is_ok()
+}
 
 /// Starts logging to standard error.
 pub(crate) fn start_logging(filter: &str) {
@@ -139,6 +162,19 @@ mod tests {
     #[test]
     fn what_a_terminal_would_obey_is_not_printed() {
         assert_eq!(visible("a\u{1b}[2J\tb\r\nc\u{9b}31m\u{7}é"), "a [2J\tb \nc 31m é");
+    }
+
+    #[test]
+    fn filters_of_the_log_are_levels_or_modules_with_one() {
+        for good in
+            ["warn", "OFF", "", "orchestrator_worker=debug", "warn,hyper=off,h2=error", "[task{n=1}]=info"]
+        {
+            assert_eq!(log_filter(good).as_deref(), Ok(good));
+        }
+        for bad in ["nonsense", "foo=bar=baz", "foo=", "foo=loud", "warn,nonsense"] {
+            let said = log_filter(bad).expect_err(bad);
+            assert!(said.contains("expected `error`"), "{said}");
+        }
     }
 
     #[test]

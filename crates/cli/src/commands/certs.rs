@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::Context;
@@ -14,6 +15,12 @@ use crate::failure::Failure;
 
 /// Writes `ca.crt`, `tls.crt`, `tls.key` and `token`. The authority's key is not kept: it signs this once.
 pub(crate) fn run(args: &CertsArgs, console: &Console) -> Result<(), Failure> {
+    if let Some(name) = args.names.iter().find(|name| !is_name(name)) {
+        let message = format!(
+            "`{name}` is no name of a host: expected one such as `node-1.example.org`, or an address"
+        );
+        return Err(Failure::usage(anyhow::anyhow!(message)));
+    }
     let directory = &args.directory;
     fs::create_dir_all(directory).with_context(|| format!("`{}` cannot be made", directory.display()))?;
     let (authority, certificate, key) = make(&args.names).context("the certificates cannot be made")?;
@@ -30,6 +37,19 @@ pub(crate) fn run(args: &CertsArgs, console: &Console) -> Result<(), Failure> {
             args.names.join(", ")
         )
     })
+}
+
+/// Whether clients could reach a host under this name: an address, or a DNS name (RFC 1123), its first label perhaps `*`.
+fn is_name(name: &str) -> bool {
+    let is_label = |label: &str| {
+        let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        (1..=63).contains(&label.len())
+            && label.bytes().all(inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let plain = name.strip_prefix("*.").unwrap_or(name);
+    name.parse::<IpAddr>().is_ok() || (name.len() <= 253 && plain.split('.').all(is_label))
 }
 
 fn make(names: &[String]) -> Result<(String, String, String), rcgen::Error> {
@@ -69,4 +89,20 @@ pub(crate) fn write(path: &Path, bytes: &[u8], private: bool) -> Result<(), Fail
         options.open(path).with_context(|| format!("`{}` cannot be written anew", path.display()))?;
     file.write_all(bytes).with_context(|| format!("`{}` cannot be written", path.display()))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_hosts() {
+        let long = format!("{}.example.org", "a".repeat(64));
+        for good in ["localhost", "127.0.0.1", "::1", "coordinator-0.coordinator", "*.example.org", "a_b.c"] {
+            assert!(is_name(good), "{good}");
+        }
+        for bad in ["", "bad name/../x", "a..b", ".a", "-a", "a-", "*", "a.*", "https://a", "é.org", &long] {
+            assert!(!is_name(bad), "{bad}");
+        }
+    }
 }

@@ -48,7 +48,7 @@ fn continuations(
     prompt: &[u32],
     end_of_text: u32,
 ) -> Result<Vec<Vec<u32>>, Failure> {
-    let wanted = args.samples.max(1);
+    let wanted = args.samples;
     let options = |number| GenerateOptions {
         max_tokens: args.max_tokens,
         end_of_text: Some(end_of_text),
