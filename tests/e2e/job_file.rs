@@ -1,6 +1,8 @@
 //! What is wrong with a job, beyond its file's text, is said with file, line, column and key; what can be known before the
 //! work is known before it.
 
+use orchestrator_text::fasttext::{TrainConfig, Trainer};
+
 use crate::support::{Scene, corpus};
 
 /// Validates a job and expects these words, with the place of the key.
@@ -51,6 +53,30 @@ fn every_mistake_has_a_place_and_a_key() {
     ] {
         refused(&scene, &after(stage), &["wrong.yaml:5:", &format!("pipeline[1].{key}: "), wanted]);
     }
+}
+
+#[test]
+fn models_and_tokenizers_are_looked_into_before_the_work() {
+    let scene = scene();
+    scene.write("broken.json", "no JSON");
+    scene.write("endless.json", r#"{"model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": []}}"#);
+    let examples = [("__label__hq", "a lemma and a proof"), ("__label__lq", "click here to buy")].repeat(4);
+    let options = TrainConfig { dimension: 4, bucket: 10, ..TrainConfig::default() };
+    let model = Trainer::train(&examples, &options).expect("two labels").write().expect("a dense model");
+    scene.write("cut.bin", &model[..model.len() - 9]);
+    scene.write("m.bin", model);
+    let after = |stage: &str| format!("pipeline:\n  - read: {{paths: [a.jsonl]}}\n  - {stage}\n");
+    for (stage, key, wanted) in [
+        ("tokenize: {tokenizer: broken.json}", "tokenize.tokenizer", "broken.json`: tokenizer is no JSON"),
+        ("tokenize: {tokenizer: endless.json}", "tokenize.end_of_text", "no token `<|endoftext|>`"),
+        ("quality: {model: m.bin, label: __label__zz}", "quality.label", "expected one of `__label__"),
+        ("quality: {model: cut.bin}", "quality.model", "cut.bin`: "),
+        ("language: {keep: [en], model: cut.bin}", "language.model", "cut.bin`: "),
+    ] {
+        refused(&scene, &after(stage), &["wrong.yaml:5:", &format!("pipeline[1].{key}: "), wanted]);
+    }
+    scene.job("right", &after("quality: {model: m.bin}"));
+    scene.run(&["validate", "right.yaml"]).ended(0);
 }
 
 #[test]

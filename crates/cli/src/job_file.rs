@@ -5,13 +5,17 @@ use std::path::Path;
 
 use anyhow::Context;
 use orchestrator_job::{InputFile, Job, JobFile, Resolved, Stage, StageFile, Surroundings, decode};
-use orchestrator_pipeline::inputs::{self, InputError};
+use orchestrator_pipeline::inputs;
 use orchestrator_storage::{AllowedRoots, Entry, OpenOptions, Store};
 use orchestrator_text::fasttext;
-use orchestrator_text::tokenizer::TokenizerSource;
+use orchestrator_text::quality::{QualityError, QualityStep};
+use orchestrator_text::tokenizer::{Tokenizer, TokenizerError, TokenizerSource};
 
 use crate::console::Console;
 use crate::failure::Failure;
+
+/// Models and tokenizers up to this size are read whole before the work begins; into larger ones the tasks look.
+const LOOKED_INTO_BYTES: u64 = 32 << 20;
 
 /// A job and the file that it stands in, to whose places errors point.
 pub(crate) struct Loaded {
@@ -71,10 +75,15 @@ pub(crate) fn freeze(loaded: Loaded, console: &Console) -> Result<Resolved, Fail
     }
     let mut files = Vec::new();
     for (stage, key, url) in job.stage_files() {
-        let name = job.pipeline.get(stage as usize).map_or("?", Stage::name);
-        match find(name, &key, &url) {
-            Ok(found) => files.extend(found.into_iter().map(|(url, entry)| frozen(stage, &key, url, entry))),
-            Err(message) => findings.note_stage(stage as usize, name, &key, message),
+        let Some(config) = job.pipeline.get(stage as usize) else { continue };
+        match find(config.name(), &key, &url) {
+            Ok(found) => {
+                if let Err((key, message)) = look_into(config, &key, &url, &found) {
+                    findings.note_stage(stage as usize, config.name(), key, message);
+                }
+                files.extend(found.into_iter().map(|(url, entry)| frozen(stage, &key, url, entry)));
+            }
+            Err(message) => findings.note_stage(stage as usize, config.name(), &key, message),
         }
     }
     if !findings.is_empty() {
@@ -89,9 +98,9 @@ pub(crate) fn is_file(output: &str) -> bool {
     local.is_some_and(|path| Path::new(path).is_file())
 }
 
-fn in_words(error: &InputError) -> String {
+fn in_words(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
+    let mut cause = error.source();
     while let Some(inner) = cause {
         let inner_text = inner.to_string();
         if !text.contains(&inner_text) {
@@ -142,6 +151,53 @@ fn check_model(url: &str) -> Result<(), String> {
     };
     let head = head().map_err(|error| error.to_string())?;
     fasttext::Model::check_head(&head).map_err(|error| format!("`{url}`: {error}"))
+}
+
+/// Whether a stage can use the files that its key names, as far as that is cheaply known; if not, which key is wrong.
+fn look_into(
+    stage: &Stage,
+    key: &str,
+    url: &str,
+    found: &[(String, Entry)],
+) -> Result<(), (&'static str, String)> {
+    if found.iter().any(|(_, entry)| entry.bytes > LOOKED_INTO_BYTES) {
+        return Ok(());
+    }
+    let said = |error: &dyn std::error::Error| format!("`{url}`: {}", in_words(error));
+    let read = |key| read_all(found).map_err(|error| (key, said(&error)));
+    match (stage, key) {
+        (Stage::Tokenize(config), "tokenizer") => {
+            let is_found = |source: &TokenizerSource| {
+                source.paths().into_iter().eq(found.iter().map(|(path, _)| path.as_str()))
+            };
+            let Some(source) = TokenizerSource::candidates(url).into_iter().find(is_found) else {
+                return Ok(());
+            };
+            match Tokenizer::load(&source, &read("tokenizer")?, &config.end_of_text) {
+                Ok(_) => Ok(()),
+                Err(error @ TokenizerError::NoEndOfText { .. }) => Err(("end_of_text", said(&error))),
+                Err(error) => Err(("tokenizer", said(&error))),
+            }
+        }
+        (Stage::Quality(config), "model") => match QualityStep::new(config, &read("model")?.concat()) {
+            Ok(_) => Ok(()),
+            Err(error @ QualityError::UnknownLabel { .. }) => Err(("label", said(&error))),
+            Err(error) => Err(("model", said(&error))),
+        },
+        (Stage::Language(_), "model") => match fasttext::Model::read(&read("model")?.concat()) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(("model", said(&error))),
+        },
+        _ => Ok(()),
+    }
+}
+
+fn read_all(found: &[(String, Entry)]) -> Result<Vec<Vec<u8>>, orchestrator_storage::Error> {
+    let read = |(url, _): &(String, Entry)| -> Result<Vec<u8>, orchestrator_storage::Error> {
+        let (store, path) = Store::locate(url, OpenOptions::default())?;
+        store.read_all(&path, LOOKED_INTO_BYTES)
+    };
+    found.iter().map(read).collect()
 }
 
 /// A tokenizer may be a directory: the first of the forms that lie in it whole is the one that will be read.
