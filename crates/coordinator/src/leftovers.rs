@@ -1,8 +1,8 @@
 //! What an earlier job left in an output must not pass for what this one makes.
 //!
 //! No manifest, no stage: so manifests go, those of stages that are about to be made and those of stages that this job does
-//! not have. With a manifest go the files that its stage left outside its directory (a model, checkpoints, metrics), and
-//! the report. The manifest is the proof that they are a job's: what else lies in an output may be somebody's own. Parts of
+//! not have, with their directories. With a manifest go the files that its stage left outside its directory (a model,
+//! checkpoints, metrics), and the report. The manifest is the proof that they are a job's: what else lies in an output may be somebody's own. Parts of
 //! stages that are made again are swept once the stage is published.
 
 use orchestrator_storage::{Error, RelativePath, Store};
@@ -45,7 +45,18 @@ pub(crate) async fn remove(store: &Store, planned: &PlannedJob, phase: u32) -> R
         gone.extend(REPORT.map(RelativePath::new).into_iter().collect::<Result<Vec<_>, _>>()?);
     }
     // The proof goes last: a crash before leaves it to the next try.
-    gone.extend(stale.into_iter().cloned());
+    let own = |path: &RelativePath| {
+        planned.stages.iter().flat_map(|stage| &stage.manifests).any(|manifest| manifest == path.as_str())
+    };
+    for path in stale {
+        match path.as_str().rsplit_once('/') {
+            Some((directory, _)) if !own(path) => {
+                let directory = RelativePath::new(directory)?;
+                insist(store, move |store| store.delete_prefix(&directory)).await?;
+            }
+            _ => gone.push(path.clone()),
+        }
+    }
     for stage in planned.stages.iter().filter(|stage| stage.phase >= phase) {
         for manifest in &stage.manifests {
             gone.push(RelativePath::new(manifest.as_str())?);
@@ -118,7 +129,7 @@ mod tests {
         };
         let stay = [
             "stages/00-read/manifest.json",
-            "stages/02-dedup/part-00000.parquet",
+            "stages/02-train/part-00000.parquet",
             "tokens/tokenizer.json",
             "checkpoints/mine/weights",
             "others/mine.txt",
@@ -126,6 +137,7 @@ mod tests {
         let go = [
             "stages/01-tokenize/manifest.json",
             "stages/02-dedup/manifest.json",
+            "stages/02-dedup/part-00000.parquet",
             "stages/02-train/manifest.json",
             "stages/03-export/manifest.json",
             "checkpoints/step-1/manifest.json",
