@@ -38,6 +38,45 @@ fn jsonl_is_read_plain_and_compressed() {
     }
 }
 
+/// Members and frames that end within a record cannot be entered, and tasks share what is carved of them.
+#[test]
+fn how_a_file_is_cut_changes_no_record_and_no_offset() {
+    let pages = corpus::pages(61, 200);
+    let mut lines = corpus::jsonl(&pages[..100]);
+    lines.extend_from_slice(b"{broken\n\n{\"no_text\": 1}\n");
+    lines.extend(corpus::jsonl(&pages[100..]));
+    let mut archive = corpus::warc(&pages[..100], false);
+    archive.extend_from_slice(b"this is no record\r\n\r\n");
+    archive.extend(corpus::warc(&pages[100..], false));
+    let half = lines.len() / 2 + 7;
+    let frames = [corpus::zstandard(&lines[..half]), corpus::zstandard(&lines[half..])].concat();
+    for (name, file, bytes) in [
+        ("gzip", "a.jsonl.gz", corpus::gzip_members(&lines, half)),
+        ("blocks", "a.jsonl.gz", corpus::gzip_members(&lines, 3_001)),
+        ("zstandard", "a.jsonl.zst", frames),
+        ("warc", "a.warc.gz", corpus::gzip_members(&archive, 5_003)),
+    ] {
+        let scene = Scene::new();
+        scene.write(&format!("corpus/{file}"), bytes);
+        let mut found = Vec::new();
+        for (place, target) in ["64 MiB", "3 KiB", "1 KiB"].into_iter().enumerate() {
+            let job = format!("{name}{place}");
+            scene.job(&job, &format!("target_bytes: {target}\nmax_malformed: 10\n{CLEAN}"));
+            let output = scene.complete(&job, 2);
+            output.check();
+            if place > 0 {
+                assert!(output.manifest("clean").files.len() > 1, "{job}: several tasks shared one file");
+            }
+            let documents =
+                output.documents("clean").into_iter().map(|document| (document.record, document.text));
+            let dropped = output.dropped("read").into_iter().map(|row| (row.record, row.reason));
+            found.push((documents.collect::<Vec<_>>(), dropped.collect::<Vec<_>>()));
+        }
+        assert!(found[0].1.iter().any(|(_, reason)| reason.rule == "malformed"), "{name}: {:?}", found[0].1);
+        assert!(found.iter().all(|each| *each == found[0]), "{name}");
+    }
+}
+
 #[test]
 fn broken_lines_are_counted_with_their_offset() {
     let scene = Scene::new();

@@ -274,7 +274,8 @@ pub enum Extent {
     Carved {
         /// The carved file: whole records, zstd.
         file: PartRef,
-        /// Offset of its first byte in the decompressed input, for error messages.
+        /// Offset of its first record, for error messages. It may be lower than that of the piece before: it begins anew
+        /// with each gzip member or zstd frame of the input.
         offset: u64,
     },
 }

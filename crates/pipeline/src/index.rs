@@ -33,7 +33,9 @@ pub(crate) fn run(
             split::index(&input.url, stream, input.bytes, format, compression, &options, target_bytes)?;
         if pieces.len() == 1 && compression != Compression::None {
             let carve = CarveInput { name: &input.url, format, compression, options: &options, target_bytes };
-            carve_pieces(context, number, stage, input, (&store, &path), carve, &mut files)?
+            let splits = carve_pieces(context, number, stage, input, (&store, &path), carve, &mut files)?;
+            // Nothing but blank lines: a file without a record gives no piece, and is read for nothing.
+            if splits.is_empty() { vec![bytes(input, &pieces[0])] } else { splits }
         } else {
             pieces.iter().map(|piece| bytes(input, piece)).collect()
         }

@@ -16,7 +16,9 @@ use std::ops::Range;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 
 use crate::Error;
-use crate::formats::{self, Compression, Format, Framed, GAP_MARK, RawKind, ReaderOptions, Start};
+use crate::formats::{
+    self, Compression, Format, Framed, GAP_MARK, RawKind, ReaderOptions, Start, offset_mark,
+};
 
 /// The most that the headers of a record can take.
 const HEADER_BYTES: usize = 65 << 20;
@@ -95,9 +97,10 @@ pub struct Carved<T> {
     pub file: T,
     /// Number of the first record in it.
     pub first_record: u64,
-    /// Offset of its first byte in the decompressed input: [`Start::offset`] of its reader.
+    /// Offset of its first record: [`Start::offset`] of its reader. It need not rise from piece to piece, for it begins
+    /// anew, lower, with each member of the input.
     pub offset: u64,
-    /// Records in it.
+    /// Records in it: the next piece's first record follows on them.
     pub records: u64,
 }
 
@@ -108,7 +111,7 @@ pub struct CarveInput<'a> {
     pub name: &'a str,
     /// The file's format, which its pieces keep.
     pub format: Format,
-    /// The file's compression; pieces are always one zstd frame.
+    /// The file's compression; pieces are always zstd.
     pub compression: Compression,
     /// Bounds of records.
     pub options: &'a ReaderOptions,
@@ -117,7 +120,13 @@ pub struct CarveInput<'a> {
 }
 
 /// Reads a file through and writes its records to pieces of zstd: `create(n)` opens the sink of piece `n`, `finish` closes
-/// it. Reading the pieces in order gives the records of the file, gaps included.
+/// it. Reading the pieces in order, with [`formats::open_carved`], gives the records of the file with their numbers and
+/// offsets, gaps included. A file without a record gives no piece.
+///
+/// ```text
+/// piece   frame ─ mark: offset ─ frame ─ mark: offset ─ frame
+///         └ records whose offsets follow on each other     └ in a new frame where they do not: another member began
+/// ```
 pub fn carve<W: Write, T>(
     input: CarveInput<'_>,
     stream: Box<dyn Read + Send>,
@@ -132,16 +141,20 @@ pub fn carve<W: Write, T>(
     let mut open: Option<OpenPiece<W>> = None;
     while let Some(record) = reader.next_record().map_err(|fault| fault.into_error(name))? {
         let (mut bytes, begins) = taken(reader.as_mut(), &record.kind);
-        let mut piece = if let Some(piece) = open.take() {
-            piece
-        } else {
-            bytes.drain(..begins); // blank lines before the first record: the piece's offset is the record's
-            OpenPiece::new(name, create(pieces.len() as u64)?, record.ordinal, record.offset)?
+        let mut piece = match open.take() {
+            Some(piece) if piece.next_offset + begins as u64 == record.offset => piece,
+            other => {
+                bytes.drain(..begins); // blank lines before the record: the piece's, or frame's, offset is the record's
+                match other {
+                    Some(piece) => piece.jump(name, record.offset)?,
+                    None => {
+                        OpenPiece::new(name, create(pieces.len() as u64)?, record.ordinal, record.offset)?
+                    }
+                }
+            }
         };
-        piece.encoder.write_all(&bytes).map_err(|error| Error::io(name, error))?;
-        piece.records += 1;
-        piece.bytes += bytes.len() as u64;
-        // After a gap offsets in the piece would be wrong: its bytes are not the file's.
+        piece.write(name, &bytes)?;
+        // A gap ends its piece: a reader that searches on from it for a record would pass by a gap behind it.
         let gap = matches!(record.kind, RawKind::Malformed { .. });
         if piece.bytes >= target_bytes || gap {
             pieces.push(piece.close(name, &mut finish)?);
@@ -176,13 +189,30 @@ struct OpenPiece<W: Write> {
     offset: u64,
     records: u64,
     bytes: u64,
+    /// The offset that a reader gives to the byte which is written next.
+    next_offset: u64,
 }
 
 impl<W: Write> OpenPiece<W> {
     fn new(name: &str, sink: W, first_record: u64, offset: u64) -> Result<Self, Error> {
-        // Level 1: a piece is read once and thrown away.
-        let encoder = zstd::stream::write::Encoder::new(sink, 1).map_err(|error| Error::io(name, error))?;
-        Ok(Self { encoder, first_record, offset, records: 0, bytes: 0 })
+        let encoder = encoder(name, sink)?;
+        Ok(Self { encoder, first_record, offset, records: 0, bytes: 0, next_offset: offset })
+    }
+
+    /// Goes on in a new frame, which begins at another offset.
+    fn jump(self, name: &str, offset: u64) -> Result<Self, Error> {
+        let mut sink = self.encoder.finish().map_err(|error| Error::io(name, error))?;
+        sink.write_all(&offset_mark(offset)).map_err(|error| Error::io(name, error))?;
+        Ok(Self { encoder: encoder(name, sink)?, next_offset: offset, ..self })
+    }
+
+    /// Adds a record.
+    fn write(&mut self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        self.encoder.write_all(bytes).map_err(|error| Error::io(name, error))?;
+        self.records += 1;
+        self.bytes += bytes.len() as u64;
+        self.next_offset += bytes.len() as u64;
+        Ok(())
     }
 
     fn close<T>(
@@ -194,6 +224,11 @@ impl<W: Write> OpenPiece<W> {
         let (first_record, offset, records) = (self.first_record, self.offset, self.records);
         Ok(Carved { file: finish(sink)?, first_record, offset, records })
     }
+}
+
+/// Level 1: a piece is read once and thrown away.
+fn encoder<W: Write>(name: &str, sink: W) -> Result<zstd::stream::write::Encoder<'static, W>, Error> {
+    zstd::stream::write::Encoder::new(sink, 1).map_err(|error| Error::io(name, error))
 }
 
 #[cfg(test)]

@@ -127,6 +127,22 @@ fn what_an_index_task_says_is_checked() {
         let error = expand(bad).expect_err(why).to_string();
         assert!(error.contains(why), "{error}");
     }
+    let carved = |offset, first_record, rows| {
+        let path = format!("carved-{first_record}.zst");
+        let file = PartRef { path, rows, bytes: 1000, xxh3: Digest(7) };
+        Split { extent: Extent::Carved { file, offset }, first_record, ..split(0, 0, 0) }
+    };
+    // Offsets begin anew with each member, records go on.
+    assert!(expand(vec![carved(2, 0, 7), carved(90, 7, 2), carved(40, 9, 1)]).is_ok());
+    for (bad, why) in [
+        (vec![carved(0, 0, 7), carved(90, 6, 2)], "a record of the split before it"),
+        (vec![carved(0, 0, 7), carved(90, 8, 2)], "starts at record 8: expected it to start at 7"),
+        (vec![carved(0, 0, 0), carved(90, 0, 2)], "has no record"),
+        (vec![carved(0, 0, 7), Split { first_record: 7, ..split(0, 5000, 0) }], "splits of one kind"),
+    ] {
+        let error = expand(bad).expect_err(why).to_string();
+        assert!(error.contains(why), "{error}");
+    }
 }
 
 #[test]

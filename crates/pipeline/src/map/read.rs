@@ -1,9 +1,10 @@
 //! The read stage: from the bytes of a split to documents, and to drops for what is none.
 
 use orchestrator_core::{Document, DocumentId, Dropped, Media, Reason};
+use orchestrator_job::spec::ReadConfig;
 use orchestrator_job::{Extent, InputFile, Split};
 use orchestrator_storage::documents::{DocumentReader, Projection};
-use orchestrator_storage::formats::{self, Body, Compression, Input, RawKind, RawRecord, Start};
+use orchestrator_storage::formats::{self, Body, Input, RawKind, RawRecord, Records, Start};
 use orchestrator_storage::{OpenOptions, RelativePath};
 use orchestrator_text::charset;
 use orchestrator_text::language::code_of_source;
@@ -19,38 +20,37 @@ pub(crate) fn split(context: &TaskContext, split: &Split, chain: &mut Chain) -> 
     if read.run.is_some() {
         return earlier_run(context, &split.input, chain);
     }
-    let (format, compression) = source::format(read, &split.input)?;
-    let start = |offset| Start { ordinal: split.first_record, offset };
-    let (input, compression, start) = match &split.extent {
-        Extent::Carved { file, offset } => {
-            let stream = context.job.output.open_reader(&RelativePath::new(&*file.path)?, None)?;
-            (Input::Stream(stream), Compression::Zstd, start(*offset))
-        }
-        Extent::Whole | Extent::Bytes { .. } | Extent::RowGroups { .. } => {
-            let (store, path) = source::open(context, &split.input)?;
-            match split.extent {
-                Extent::RowGroups { start: first, end } => {
-                    (Input::Seekable(store.open_seekable(&path)?, Some(first..end)), compression, start(0))
-                }
-                Extent::Bytes { start: first, end } => {
-                    (Input::Stream(store.open_reader(&path, Some(first..end))?), compression, start(first))
-                }
-                Extent::Whole | Extent::Carved { .. } if format.seeks() => {
-                    (Input::Seekable(store.open_seekable(&path)?, None), compression, start(0))
-                }
-                Extent::Whole | Extent::Carved { .. } => {
-                    (Input::Stream(store.open_reader(&path, None)?), compression, start(0))
-                }
-            }
-        }
-    };
-    let options = source::reader_options(read);
-    let name = &split.input.url;
-    for record in formats::open(name, input, format, compression, start, &options)? {
+    for record in open(context, read, split)? {
         context.progress.check()?;
         feed(context, &split.input, record?, chain)?;
     }
     Ok(())
+}
+
+/// Opens the piece of its input that a split stands for.
+fn open(context: &TaskContext, read: &ReadConfig, split: &Split) -> Result<Records, TaskError> {
+    let (format, compression) = source::format(read, &split.input)?;
+    let options = source::reader_options(read);
+    let name = &split.input.url;
+    let start = |offset| Start { ordinal: split.first_record, offset };
+    if let Extent::Carved { file, offset } = &split.extent {
+        let piece = context.job.output.open_reader(&RelativePath::new(&*file.path)?, None)?;
+        return Ok(formats::open_carved(name, piece, format, start(*offset), &options));
+    }
+    let (store, path) = source::open(context, &split.input)?;
+    let (input, start) = match split.extent {
+        Extent::RowGroups { start: first, end } => {
+            (Input::Seekable(store.open_seekable(&path)?, Some(first..end)), start(0))
+        }
+        Extent::Bytes { start: first, end } => {
+            (Input::Stream(store.open_reader(&path, Some(first..end))?), start(first))
+        }
+        Extent::Whole | Extent::Carved { .. } if format.seeks() => {
+            (Input::Seekable(store.open_seekable(&path)?, None), start(0))
+        }
+        Extent::Whole | Extent::Carved { .. } => (Input::Stream(store.open_reader(&path, None)?), start(0)),
+    };
+    Ok(formats::open(name, input, format, compression, start, &options)?)
 }
 
 /// Makes a document, or a drop, of one record.

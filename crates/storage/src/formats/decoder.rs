@@ -10,6 +10,24 @@ use super::Compression;
 const CHUNK: usize = 64 << 10;
 /// A member may be this large whatever its ratio.
 const BOMB_FLOOR: u64 = 256 << 20;
+/// What begins a mark: zstd's frame to be skipped (RFC 8878, section 3.1.2), and the length of an offset.
+const MARK: [u8; 8] = [0x5e, 0x2a, 0x4d, 0x18, 8, 0, 0, 0];
+/// Bytes of a mark.
+const MARK_BYTES: usize = 16;
+
+/// Tells the reader of a carved piece the offset of what the frame behind it decodes to.
+pub(crate) fn mark(offset: u64) -> [u8; MARK_BYTES] {
+    let mut mark = [0; MARK_BYTES];
+    mark[..8].copy_from_slice(&MARK);
+    mark[8..].copy_from_slice(&offset.to_le_bytes());
+    mark
+}
+
+/// The offset that a mark tells, if it is one.
+fn marked(head: &[u8]) -> Option<u64> {
+    let offset = head.strip_prefix(&MARK)?.first_chunk::<8>()?;
+    Some(u64::from_le_bytes(*offset))
+}
 
 /// What stops a reader of records.
 #[derive(Debug)]
@@ -22,7 +40,8 @@ pub(crate) enum Fault {
 
 /// What one step of decoding gave.
 pub(crate) enum Step {
-    /// A member (of plain files: the file) begins at this offset of the compressed bytes.
+    /// A member (of plain files: the file) begins at this offset of the compressed bytes; of a carved piece, what the
+    /// frame decodes to has this offset.
     Start(u64),
     /// Bytes were appended.
     Data,
@@ -39,6 +58,10 @@ pub(crate) struct Decoder {
     member: (u64, u64),
     /// Nothing came out since the last damage: more damage belongs to the same gap.
     in_gap: bool,
+    /// Whether marks are obeyed. Only in pieces that we carved: what others put into frames to be skipped is theirs.
+    is_carved: bool,
+    /// What a mark told of the frame behind it.
+    marked: Option<u64>,
 }
 
 enum State {
@@ -58,7 +81,21 @@ impl Decoder {
         max_ratio: u64,
     ) -> Self {
         let raw = Raw { inner, buffer: Vec::new(), start: 0, offset: base, failed: None };
-        Self { state: State::Between(raw), compression, max_ratio, member: (base, 0), in_gap: false }
+        Self {
+            state: State::Between(raw),
+            compression,
+            max_ratio,
+            member: (base, 0),
+            in_gap: false,
+            is_carved: false,
+            marked: None,
+        }
+    }
+
+    /// Reads a carved piece, whose first byte has the offset `base` in the file that it was carved from. What is ours is
+    /// no bomb: the file was held to its bound when it was carved.
+    pub(crate) fn carved(inner: Box<dyn Read + Send>, base: u64) -> Self {
+        Self { is_carved: true, ..Self::new(inner, Compression::Zstd, base, u64::MAX) }
     }
 
     /// Makes one step; decoded bytes are appended to `out`.
@@ -118,8 +155,17 @@ impl Decoder {
         bomb.then(|| format!("decompression bomb: more than {} times its compressed size", self.max_ratio))
     }
 
-    /// Starts the next member, if there is one. `None` after damage that belongs to a gap already told.
+    /// Starts the next member, if there is one. `None` after a mark, and after damage that belongs to a gap already told.
     fn begin(&mut self, mut raw: Raw) -> Result<Option<Step>, Fault> {
+        if self.is_carved {
+            let told = marked(raw.peek(MARK_BYTES).map_err(Fault::Io)?);
+            if told.is_some() {
+                self.marked = told;
+                raw.consume(MARK_BYTES);
+                self.state = State::Between(raw);
+                return Ok(None);
+            }
+        }
         let head = raw.peek(4).map_err(Fault::Io)?;
         if self.compression == Compression::None {
             let base = raw.offset;
@@ -140,7 +186,7 @@ impl Decoder {
             let decoder = zstd::stream::read::Decoder::with_buffer(raw).map_err(Fault::Io)?;
             State::Zstd(Box::new(decoder.single_frame()))
         };
-        Ok(Some(Step::Start(self.member.0)))
+        Ok(Some(Step::Start(self.marked.take().unwrap_or(self.member.0))))
     }
 
     /// Goes to the next place that looks like a member, and tells the damage unless it lies in a gap already told.

@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub(crate) use self::arrow::pieces as arrow_pieces;
+pub(crate) use self::decoder::mark as offset_mark;
 use self::decoder::{Decoder, Fault};
 pub(crate) use self::scanner::Scanner;
 use crate::Error;
@@ -253,6 +254,20 @@ pub fn open(
     Ok(Box::new(FramedRecords { name: name.to_owned(), framed, ended: false }))
 }
 
+/// Opens a reader of a piece that [`carve`](crate::split::carve) wrote of a file of this format: `start` is what the piece
+/// says of itself. The records have the numbers and the offsets that they have in the file.
+pub fn open_carved(
+    name: &str,
+    piece: Box<dyn Read + Send>,
+    format: Format,
+    start: Start,
+    options: &ReaderOptions,
+) -> Records {
+    let scanner = Scanner::new(Decoder::carved(piece, start.offset), false, start.offset);
+    let framed = frame_scanned(scanner, format, start, options, false);
+    Box::new(FramedRecords { name: name.to_owned(), framed, ended: false })
+}
+
 /// Calls a library's decoder, which checks what it reads but for what nobody has thought of: an assertion that fails in it
 /// costs what it was decoding, and no task.
 pub(crate) fn guarded<T, E: fmt::Display>(decode: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
@@ -282,6 +297,17 @@ pub(crate) fn frame(
 ) -> Box<dyn Framed> {
     let decoder = Decoder::new(stream, compression, start.offset, options.max_ratio);
     let scanner = Scanner::new(decoder, compression == Compression::None, start.offset);
+    frame_scanned(scanner, format, start, options, scan)
+}
+
+/// The table of framed readers.
+fn frame_scanned(
+    scanner: Scanner,
+    format: Format,
+    start: Start,
+    options: &ReaderOptions,
+    scan: bool,
+) -> Box<dyn Framed> {
     match format {
         Format::Warc | Format::Wet => Box::new(warc::Reader::new(scanner, start, options, scan)),
         Format::Arc => Box::new(arc::Reader::new(scanner, start, options, scan)),

@@ -8,6 +8,9 @@ use std::collections::VecDeque;
 
 use super::decoder::{Decoder, Fault, Step};
 
+/// So many blank bytes before a record are kept.
+const MOST_BLANKS: usize = 64 << 10;
+
 /// Reads decoded bytes by lines and lengths.
 pub(crate) struct Scanner {
     decoder: Decoder,
@@ -59,9 +62,12 @@ impl Scanner {
         self.tap = Some(Tap { bytes: Vec::new(), record: 0, limit });
     }
 
-    /// Tells that a record begins here.
+    /// Tells that a record begins here. Blank lines without end before it must not take the room of the record.
     pub(crate) fn mark_record(&mut self) {
         if let Some(tap) = &mut self.tap {
+            if tap.bytes.len() > MOST_BLANKS {
+                tap.bytes.clear();
+            }
             tap.record = tap.bytes.len();
         }
     }
@@ -223,6 +229,8 @@ impl Scanner {
             let newline = memchr::memchr(b'\n', self.window()).map_or(self.window().len(), |found| found + 1);
             let landed_on_line = newline < next_member && self.window()[newline - 1] == b'\n';
             self.consume(newline.min(next_member));
+            // A member that begins here is known only once it is begun to be decoded.
+            self.peek(1)?;
             if (landed_on_line || self.at_member_start()) && is_record(self.peek(longest)?) {
                 return Ok(());
             }
