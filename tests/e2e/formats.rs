@@ -187,6 +187,21 @@ fn arrow_is_read_by_record_batches() {
 }
 
 #[test]
+fn a_schema_without_the_text_is_tried_once() {
+    let pages = corpus::pages(62, 5);
+    for (file, bytes) in [("a.parquet", corpus::parquet(&pages)), ("a.arrow", corpus::arrow(&pages, false))] {
+        let scene = Scene::new();
+        scene.write(&format!("corpus/{file}"), bytes);
+        scene
+            .job("schema", "pipeline:\n  - read: {paths: [\"corpus/*\"], text_field: body}\n  - clean: {}\n");
+        let ran = scene.run(&["run", "schema.yaml"]).ended(1);
+        for expected in [file, "expected a column `body`", "after 1 attempts"] {
+            assert!(ran.stderr.contains(expected), "`{expected}` in {}", ran.stderr);
+        }
+    }
+}
+
+#[test]
 fn a_job_begins_with_an_earlier_runs_stage() {
     let scene = Scene::new();
     scene.write("corpus/a.jsonl", corpus::jsonl(&corpus::pages(7, 50)));

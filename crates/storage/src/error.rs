@@ -100,6 +100,15 @@ pub enum Error {
         /// What was expected and what was found.
         detail: String,
     },
+    /// An input is not what its reader was told to expect, and will not be at the next try: it is whole, but has another
+    /// schema, or lies in a wrapping that its format never has.
+    #[error("`{path}` cannot be read: {detail}")]
+    WrongInput {
+        /// Where.
+        path: String,
+        /// What was expected and what was found.
+        detail: String,
+    },
     /// The remote store cannot be reached, or failed after all retries.
     #[error("storage failed at `{path}`: {detail}")]
     Unavailable {
@@ -123,9 +132,10 @@ impl Error {
     /// The kind of trouble, for statuses, exit codes and retries.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::InvalidUrl { .. } | Self::InvalidPath { .. } | Self::TooLarge { .. } => {
-                ErrorCode::InvalidInput
-            }
+            Self::InvalidUrl { .. }
+            | Self::InvalidPath { .. }
+            | Self::TooLarge { .. }
+            | Self::WrongInput { .. } => ErrorCode::InvalidInput,
             Self::NotFound { .. } => ErrorCode::NotFound,
             Self::Conflict { .. } => ErrorCode::Conflict,
             Self::PermissionDenied { .. } | Self::OutsideRoots { .. } => ErrorCode::Unauthorized,

@@ -33,9 +33,9 @@ pub(super) fn open(
     start: Start,
     options: &ReaderOptions,
 ) -> Result<Records, Error> {
-    let corrupt = |detail: String| Error::Corrupt { path: name.to_owned(), detail };
+    let wrong = |detail: String| Error::WrongInput { path: name.to_owned(), detail };
     if compression != Compression::None {
-        return Err(corrupt("Arrow compresses inside: expected a file without .gz or .zst".to_owned()));
+        return Err(wrong("Arrow compresses inside: expected a file without .gz or .zst".to_owned()));
     }
     let (file, batches) = seekable(name, input)?;
     let layout = match Layout::read(&file) {
@@ -49,7 +49,7 @@ pub(super) fn open(
             return Ok(Box::new(std::iter::once(Ok(gap))));
         }
     };
-    let projection = project(&layout.schema, &options.text_field).map_err(corrupt)?;
+    let projection = project(&layout.schema, &options.text_field).map_err(wrong)?;
     let units = layout.units();
     let units = batches.map_or(0..units, |range| range.start as usize..(range.end as usize).min(units));
     let reads_dictionaries = projection

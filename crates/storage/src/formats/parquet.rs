@@ -30,9 +30,9 @@ pub(super) fn open(
     start: Start,
     options: &ReaderOptions,
 ) -> Result<Records, Error> {
-    let corrupt = |detail: String| Error::Corrupt { path: name.to_owned(), detail };
+    let wrong = |detail: String| Error::WrongInput { path: name.to_owned(), detail };
     if compression != Compression::None {
-        return Err(corrupt("Parquet compresses inside: expected a file without .gz or .zst".to_owned()));
+        return Err(wrong("Parquet compresses inside: expected a file without .gz or .zst".to_owned()));
     }
     let (file, groups) = seekable(name, input)?;
     let options_arrow = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
@@ -49,7 +49,7 @@ pub(super) fn open(
         let names: Vec<_> =
             metadata.schema().fields().iter().take(20).map(|field| format!("`{}`", field.name())).collect();
         let detail = format!("expected a column `{}`, found {}", options.text_field, names.join(", "));
-        return Err(corrupt(detail));
+        return Err(wrong(detail));
     }
     let count = metadata.metadata().num_row_groups();
     let groups = groups.unwrap_or(0..count as u64);

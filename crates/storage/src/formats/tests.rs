@@ -267,6 +267,26 @@ fn parquet_rows_become_records_and_damage_is_bounded() {
 }
 
 #[test]
+fn a_schema_without_the_text_is_no_damage_that_another_try_could_mend() {
+    let mut writer = crate::documents::DocumentWriter::new(Vec::new()).expect("a writer");
+    writer.push(&orchestrator_core::Document::new("s", 0, "text")).expect("push");
+    let parquet = writer.finish().expect("finish");
+    let options = ReaderOptions { text_field: "body".to_owned(), ..ReaderOptions::default() };
+    let opened = |compression| {
+        let input = Input::Stream(Box::new(Cursor::new(parquet.clone())));
+        open("t.parquet", input, Format::Parquet, compression, Start::default(), &options)
+    };
+    for (compression, expected) in [
+        (Compression::None, "`t.parquet` cannot be read: expected a column `body`, found "),
+        (Compression::Gzip, "expected a file without .gz"),
+    ] {
+        let error = opened(compression).err().expect("it cannot be read");
+        assert!(error.to_string().contains(expected), "{error}");
+        assert_eq!(error.code(), orchestrator_core::ErrorCode::InvalidInput);
+    }
+}
+
+#[test]
 fn one_file_is_one_document() {
     let records = read(b"# Title\n".to_vec(), Format::Markdown, Compression::None);
     let RawKind::Body(body) = &records[0].kind else { panic!("{records:?}") };
