@@ -100,6 +100,21 @@ fn broken_lines_are_counted_with_their_offset() {
 }
 
 #[test]
+fn a_compressed_file_without_a_byte_is_counted_as_malformed() {
+    let scene = Scene::new();
+    scene.write("corpus/a.jsonl", corpus::jsonl(&corpus::pages(63, 30)));
+    scene.write("corpus/b.jsonl.gz", "");
+    scene.write("corpus/c.warc.gz", "");
+    scene.write("corpus/d.jsonl.zst", "");
+    scene.job("empty", &format!("max_malformed: 3\n{CLEAN}"));
+    let output = scene.complete("empty", 2);
+    output.check();
+    let read = output.manifest("read");
+    assert_eq!((read.records_in, read.kept, read.dropped["malformed"]), (33, 30, 3));
+    assert!(output.dropped("read").iter().all(|row| row.reason.value.contains("the file is empty")));
+}
+
+#[test]
 fn too_many_broken_lines_fail_the_job() {
     let scene = Scene::new();
     scene.write("corpus/a.jsonl", "no JSON\n".repeat(50));

@@ -1,5 +1,6 @@
 //! Finds a job's inputs and freezes them: (URL, size, stamp), so that the job never reads something else later.
 
+use std::cell::RefCell;
 use std::io::Read;
 
 use globset::{GlobBuilder, GlobMatcher};
@@ -137,6 +138,9 @@ pub struct Frozen {
 
 /// More remarks than these help nobody.
 const REMARKS_MAX: usize = 10;
+
+/// So many directories that a pattern stands for are remembered.
+const DIRECTORIES_MAX: usize = 1_000;
 
 /// Lists the inputs of a read stage whose paths are resolved, for a job that writes to `output`.
 pub fn freeze(read: &ReadConfig, output: &str) -> Result<Frozen, InputFault> {
@@ -287,20 +291,61 @@ fn found(
             .collect::<Result<Vec<_>, _>>()?;
     let url = |path: &str| format!("{base}/{path}");
     let is_own = |url: &str| !output.is_empty() && is_left_by_run(output, url);
-    let enter = |path: &str| may_hold(&levels, path) && !is_own(&url(path));
+    // Directories that the pattern stands for, whether or not files in it can match.
+    let directories = RefCell::new(Vec::new());
+    let enter = |path: &str| {
+        let url = url(path);
+        if is_own(&url) {
+            return false;
+        }
+        let mut directories = directories.borrow_mut();
+        if directories.len() < DIRECTORIES_MAX && glob.is_match(&url) {
+            directories.push(url);
+        }
+        may_hold(&levels, path)
+    };
     let listing = store.list_where(&RelativePath::root(), &enter)?;
     let files = listing.entries.into_iter().map(|entry| (url(entry.path.as_str()), entry));
-    let files = files.filter(|(url, _)| glob.is_match(url) && !is_own(url));
-    let remarks = listing.passed_by.iter().filter_map(|(path, why)| match why {
-        PassedBy::LinkedDirectory => {
-            Some(format!("`{}` is a link to a directory, which is not followed: name its files", url(path)))
+    let files: Vec<(String, Entry)> = files.filter(|(url, _)| glob.is_match(url) && !is_own(url)).collect();
+    let passed_by: Vec<(String, PassedBy)> =
+        listing.passed_by.into_iter().map(|(path, why)| (url(&path), why)).collect();
+    let mut remarks: Vec<String> = passed_by
+        .iter()
+        .filter_map(|(url, why)| remark(url, *why, glob.is_match(url) && !is_own(url)))
+        .collect();
+    let mut directories = directories.into_inner();
+    directories.sort_unstable();
+    for directory in directories {
+        let is_linked = passed_by.iter().any(|(url, _)| *url == directory);
+        if !is_linked && !holds(&files, &directory) {
+            remarks.push(format!(
+                "`{directory}` is a directory, and no file in it matches: name its files, as in `{directory}/*`"
+            ));
         }
-        PassedBy::Temporary if glob.is_match(url(path)) => {
-            Some(format!("`{}` is left out: names that begin with `.tmp-` are files on their way", url(path)))
-        }
-        PassedBy::Temporary => None,
-    });
-    Ok(Found { files: files.collect(), remarks: remarks.collect() })
+    }
+    Ok(Found { files, remarks })
+}
+
+/// What is said of a path that was passed by; `matches` tells whether the pattern stands for it. A linked directory can
+/// hold what the pattern stands for.
+fn remark(url: &str, why: PassedBy, matches: bool) -> Option<String> {
+    if !matches && why != PassedBy::LinkedDirectory {
+        return None;
+    }
+    let said = match why {
+        PassedBy::LinkedDirectory => "is a link to a directory, which is not followed: name its files",
+        PassedBy::Temporary => "is left out: names that begin with `.tmp-` are files on their way",
+        PassedBy::DanglingLink => "is left out: it is a link to what is not there",
+        PassedBy::NoFile => "is left out: it is a pipe, a socket or a device",
+    };
+    Some(format!("`{url}` {said}"))
+}
+
+/// Whether one of these files, which stand in bytewise order, lies below a directory.
+fn holds(files: &[(String, Entry)], directory: &str) -> bool {
+    let below = format!("{directory}/");
+    let first = files.partition_point(|(url, _)| *url < below);
+    files.get(first).is_some_and(|(url, _)| url.starts_with(&below))
 }
 
 /// Whether files that match can lie in the directory `path`; a level without a matcher stands for any depth.
@@ -591,6 +636,33 @@ mod tests {
                 .all(|remark| remark.contains("linked"))
         );
         assert_eq!(freeze(&read(&corpus, &["a/1.*"]), "/out").expect("one").remarks, Vec::<String>::new());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_matches_and_is_no_file_is_said() {
+        let corpus = corpus();
+        std::fs::create_dir(corpus.path().join("d.md")).expect("a directory");
+        std::fs::write(corpus.path().join("d.md/part-0"), "x").expect("a file");
+        std::os::unix::fs::symlink("nowhere", corpus.path().join("gone.md")).expect("a link");
+        let _socket = std::os::unix::net::UnixListener::bind(corpus.path().join("s.md")).expect("a socket");
+        let frozen = freeze(&read(&corpus, &["**/*.md"]), "/out").expect("others");
+        assert_eq!(frozen.files.len(), 2);
+        let [gone, socket, directory] = frozen.remarks.as_slice() else { panic!("{:?}", frozen.remarks) };
+        assert!(gone.contains("/gone.md` is left out: it is a link to what is not there"), "{gone}");
+        assert!(socket.contains("s.md` is left out: it is a pipe, a socket"), "{socket}");
+        assert!(directory.contains("d.md` is a directory, and no file in it matches"), "{directory}");
+        says(&read(&corpus, &["d.*"]), "paths[0]", "matches no file; passed by: `");
+        // A directory whose files match is what the pattern is for, and what does not match is nobody's concern.
+        for pattern in ["a/**", "a/1.*"] {
+            assert_eq!(
+                freeze(&read(&corpus, &[pattern]), "/out").expect("some").remarks,
+                Vec::<String>::new(),
+                "{pattern}"
+            );
+        }
+        let remarks = freeze(&read(&corpus, &["a/[1b]*"]), "/out").expect("one").remarks;
+        assert!(remarks.len() == 1 && remarks[0].contains("a/b` is a directory"), "{remarks:?}");
     }
 
     #[test]

@@ -173,6 +173,11 @@ impl Decoder {
             return Ok(Some(Step::Start(base)));
         }
         if head.is_empty() {
+            // The stream's place moves past the start of every member that it had: this one had none.
+            if raw.offset == self.member.0 {
+                let cause = format!("the file is empty: expected the start of a {} member", self.compression);
+                return Err(Fault::Damaged(cause));
+            }
             return Ok(Some(Step::End));
         }
         if !is_start(self.compression, head) {

@@ -197,6 +197,22 @@ fn a_corrupt_member_costs_one_record() {
 }
 
 #[test]
+fn a_compressed_file_without_a_byte_is_one_malformed_record() {
+    for format in [Format::Warc, Format::Wet, Format::Arc, Format::Jsonl, Format::Text, Format::Html] {
+        for compression in [Compression::Gzip, Compression::Zstd] {
+            let records = read(Vec::new(), format, compression);
+            assert_eq!(counts(&records), (0, 0, 1), "{format} {compression}: {records:?}");
+            assert_eq!((records[0].ordinal, records[0].offset), (0, 0));
+            let RawKind::Malformed { cause, .. } = &records[0].kind else { panic!("{records:?}") };
+            assert!(cause.contains("empty") && cause.contains(&compression.to_string()), "{cause}");
+        }
+    }
+    // What was compressed of nothing is no damage, and neither is a plain file without a byte.
+    let nothing = zstd::encode_all(&b""[..], 1).expect("compress");
+    assert!(read(nothing, Format::Jsonl, Compression::Zstd).is_empty() && jsonl(b"").is_empty());
+}
+
+#[test]
 fn json_is_judged_as_the_test_suite_says() {
     let Some(path) = shared("robustness/JSONTestSuite_test_parsing.tar.gz") else { return };
     let mut tar = Vec::new();

@@ -205,9 +205,13 @@ fn walk(
                     listing.pass_by(path, PassedBy::LinkedDirectory);
                 }
             }
-            Ok(_) => {} // sockets and pipes are no data
-            // Deleted between the two calls, or a dangling link.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Ok(_) => listing.pass_by(path, PassedBy::NoFile),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // What is no link was deleted between the two calls.
+                if kind.is_symlink() {
+                    listing.pass_by(path, PassedBy::DanglingLink);
+                }
+            }
             Err(error) => return Err(Error::io(item.path().to_string_lossy(), error)),
         }
     }

@@ -67,6 +67,10 @@ pub enum PassedBy {
     LinkedDirectory,
     /// A name that begins with `.tmp-`: files on their way have such names.
     Temporary,
+    /// A link to what is not there.
+    DanglingLink,
+    /// A pipe, a socket or a device.
+    NoFile,
 }
 
 /// How to open a store, beside its URL.

@@ -135,14 +135,21 @@ fn listings_enter_what_they_are_let_into_and_errors_say_where_files_lie() {
     }
     std::os::unix::fs::symlink(directory.path().join("a"), directory.path().join("b/linked"))
         .expect("a link");
+    std::os::unix::fs::symlink("nowhere", directory.path().join("b/gone")).expect("a link");
+    let _socket =
+        std::os::unix::net::UnixListener::bind(directory.path().join("b/socket")).expect("a socket");
     let root = directory.path().to_str().expect("UTF-8");
     let store = Store::open(root).expect("a directory");
     let listing = store.list_where(&RelativePath::root(), &|path| path != "a").expect("it can be read");
     let paths: Vec<&str> = listing.entries.iter().map(|entry| entry.path.as_str()).collect();
     assert_eq!(paths, ["b/y"]);
-    let expected =
-        [("b/.tmp-1".to_owned(), PassedBy::Temporary), ("b/linked".to_owned(), PassedBy::LinkedDirectory)];
-    assert_eq!(listing.passed_by, expected);
+    let expected = [
+        ("b/.tmp-1", PassedBy::Temporary),
+        ("b/gone", PassedBy::DanglingLink),
+        ("b/linked", PassedBy::LinkedDirectory),
+        ("b/socket", PassedBy::NoFile),
+    ];
+    assert_eq!(listing.passed_by, expected.map(|(path, why)| (path.to_owned(), why)));
     let error = store.stat(&RelativePath::new("c").expect("a path")).expect_err("nothing there");
     assert!(error.to_string().contains(&format!("{root}/c")), "{error}");
 }
