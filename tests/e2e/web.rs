@@ -42,6 +42,44 @@ fn a_file_that_changes_under_a_job_fails_it_by_name() {
 }
 
 #[test]
+fn a_server_without_ranges_is_read_in_one_answer() {
+    let pages = corpus::pages(73, 60);
+    // More than one request of a read with ranges would bring, and cut into pieces.
+    let long: Vec<corpus::Page> = (0..50)
+        .map(|number| corpus::Page {
+            url: format!("https://example.com/long/{number}"),
+            text: format!("Page {number} has much to say. ").repeat(5_000),
+        })
+        .collect();
+    let big = corpus::jsonl(&long);
+    assert!(big.len() > 5 << 20);
+    let site = Site::start(vec![
+        ("/small.jsonl.gz".to_owned(), corpus::gzip(&corpus::jsonl(&pages))),
+        ("/big.jsonl".to_owned(), big),
+        ("/c.parquet".to_owned(), corpus::parquet(&pages)),
+    ]);
+    site.be_simple();
+    let scene = Scene::new();
+    let paths = ["big.jsonl", "c.parquet", "small.jsonl.gz"].map(|file| format!("\"{}/{file}\"", site.url()));
+    let stages = format!("pipeline:\n  - read: {{paths: [{}]}}\n  - clean: {{}}\n", paths.join(", "));
+    scene.job("simple", &format!("target_bytes: 2 MiB\nmax_attempts: 1\n{stages}"));
+    scene.run(&["run", "simple.yaml", "--workers", "2"]).ended(0);
+    let output = scene.output("simple");
+    output.check();
+    assert!(output.manifest("clean").files.len() > 1, "several tasks shared the big file");
+    let texts: Vec<String> = output.documents("clean").into_iter().map(|document| document.text).collect();
+    let expected = long.iter().chain(&pages).chain(&pages).map(|page| page.text.trim_end().to_owned());
+    assert_eq!(texts, expected.collect::<Vec<_>>());
+
+    // Without entity tags the time of the last change tells.
+    let site = Site::start(vec![("/a.jsonl".to_owned(), corpus::jsonl(&pages))]);
+    site.be_simple();
+    site.change_after(1);
+    let ran = job(&scene, "changed", &format!("{}/a.jsonl", site.url())).ended(1);
+    assert!(ran.stderr.contains("/a.jsonl") && ran.stderr.contains("changed"), "{}", ran.stderr);
+}
+
+#[test]
 fn what_cannot_be_read_from_the_web_is_said_before_a_run() {
     let site = Site::start(Vec::new());
     let scene = Scene::new();

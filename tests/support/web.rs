@@ -1,11 +1,12 @@
-//! A web server on loopback, as small as one can be: HEAD, GET with ranges, redirects below `/moved`, entity tags.
+//! A web server on loopback, as small as one can be: HEAD, GET with ranges, redirects below `/moved`, entity tags; or,
+//! as `python3 -m http.server` does it, with neither ranges nor tags.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 struct State {
     files: BTreeMap<String, Vec<u8>>,
@@ -15,6 +16,8 @@ struct State {
     /// Answers after which files have another entity tag.
     stable: AtomicU64,
     answers: AtomicU64,
+    /// Whether it knows neither ranges nor entity tags.
+    is_simple: AtomicBool,
 }
 
 /// A running server; it ends with the test's process.
@@ -33,12 +36,14 @@ impl Site {
             sent_away: AtomicU64::new(0),
             stable: AtomicU64::new(u64::MAX),
             answers: AtomicU64::new(0),
+            is_simple: AtomicBool::new(false),
         });
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                let shared = Arc::clone(&shared);
                 // A client that went away is none of ours.
-                let _ = answer(&shared, stream);
+                std::thread::spawn(move || answer(&shared, stream));
             }
         });
         Self { port, state }
@@ -46,6 +51,11 @@ impl Site {
 
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Knows neither ranges nor entity tags from now on.
+    pub(crate) fn be_simple(&self) {
+        self.state.is_simple.store(true, Ordering::SeqCst);
     }
 
     /// Sends the next requests away with 503.
@@ -92,7 +102,12 @@ fn answer(state: &State, mut stream: TcpStream) -> std::io::Result<()> {
     }
     let Some(bytes) = state.files.get(&path) else { return respond(&mut stream, "404 Not Found", "", b"") };
     let changed = state.answers.fetch_add(1, Ordering::SeqCst) >= state.stable.load(Ordering::SeqCst);
-    let mut headers = format!("ETag: \"{}\"\r\nAccept-Ranges: bytes\r\n", u8::from(changed));
+    let mut headers = if state.is_simple.load(Ordering::SeqCst) {
+        range = None;
+        format!("Last-Modified: Mon, 0{} Jan 2024 00:00:00 GMT\r\n", if changed { 8 } else { 1 })
+    } else {
+        format!("ETag: \"{}\"\r\nAccept-Ranges: bytes\r\n", u8::from(changed))
+    };
     let (status, body) = match range {
         Some((from, to)) => {
             let to = (to + 1).min(bytes.len());

@@ -9,6 +9,7 @@
 //! use [`Store::run`], which moves a closure to tokio's blocking pool. A remote store drives its requests on its own
 //! runtime of two threads, so no caller needs to be, or must not be, inside a runtime.
 
+mod download;
 mod local;
 mod path;
 mod remote;

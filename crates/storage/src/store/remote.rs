@@ -1,29 +1,26 @@
 //! Object stores: S3, Google Cloud Storage, Azure, and plain HTTPS for reading.
 
-use std::io::{self, Read};
+use std::io::Read;
 use std::ops::Range;
-use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use bytes::Bytes;
-use futures::stream::{self, Stream, StreamExt, TryStreamExt};
+use futures::stream::{StreamExt, TryStreamExt};
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::http::HttpBuilder;
 use object_store::path::Path;
-use object_store::{
-    ClientOptions, GetOptions, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
-};
+use object_store::{ClientOptions, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use tokio::runtime::Runtime;
 
+use super::download::{Download, READ_CHUNK, RemoteReader};
 use super::{Entry, OpenOptions, RelativePath};
 use crate::Error;
 
-/// Bytes fetched by one request of a streaming read.
-const READ_CHUNK: u64 = 4 << 20;
-/// Requests of a streaming read in flight; with the one being read, at most three chunks lie in memory.
-const READ_AHEAD: usize = 2;
+/// A web server that sends nothing for so long is gone. There is no bound for a whole answer: one without ranges can be as
+/// long as the file, and is read as fast as its records are.
+const WEB_SILENCE: Duration = Duration::from_secs(30);
 
 pub(super) struct RemoteStore {
     store: Arc<dyn ObjectStore>,
@@ -34,7 +31,7 @@ pub(super) struct RemoteStore {
 }
 
 /// The runtime of a store and of the readers that outlive it.
-struct Background {
+pub(super) struct Background {
     /// Taken only by `drop`.
     runtime: Option<Runtime>,
 }
@@ -144,7 +141,10 @@ impl RemoteStore {
                 if parsed.scheme() == "http" && !is_loopback {
                     return Err(invalid("http:// is for this machine alone: use https://".to_owned()));
                 }
-                let client = ClientOptions::new().with_allow_http(is_loopback);
+                let client = ClientOptions::new()
+                    .with_allow_http(is_loopback)
+                    .with_timeout_disabled()
+                    .with_read_timeout(WEB_SILENCE);
                 let base = &parsed[..url::Position::BeforePath];
                 Arc::new(
                     HttpBuilder::new().with_url(base).with_client_options(client).build().map_err(failed)?,
@@ -166,6 +166,11 @@ impl RemoteStore {
     /// A path as messages name it.
     pub(super) fn name(&self, path: &RelativePath) -> String {
         format!("{}/{path}", self.url)
+    }
+
+    /// Whether it is a plain web server, which promises less than object stores do.
+    fn is_web(&self) -> bool {
+        self.url.starts_with("https://") || self.url.starts_with("http://")
     }
 
     fn runtime(&self) -> &Runtime {
@@ -222,36 +227,14 @@ impl RemoteStore {
             async move { store.head(&full).await }
         })?;
         let range = range.unwrap_or(0..object.size);
-        let (start, end) = (range.start, range.end.min(object.size));
-        let starts = (start..end.max(start)).step_by(READ_CHUNK as usize);
-        // Each chunk is a request of its own: retried by itself, and refused if the object changed in between.
-        let chunks = stream::iter(starts)
-            .map(move |from| {
-                let options = GetOptions {
-                    range: Some((from..(from + READ_CHUNK).min(end)).into()),
-                    if_match: object.e_tag.clone(),
-                    ..GetOptions::default()
-                };
-                let (store, full) = (Arc::clone(&store), full.clone());
-                async move { store.get_opts(&full, options).await?.bytes().await }
-            })
-            .buffered(READ_AHEAD);
+        let range = range.start..range.end.min(object.size);
+        let length = range.end.saturating_sub(range.start);
+        // Not every web server knows ranges, and a small file needs none.
+        let in_chunks = !self.is_web() || range != (0..object.size) || object.size > READ_CHUNK;
         let (sender, receiver) = tokio::sync::mpsc::channel(1);
-        self.runtime().spawn(async move {
-            let mut chunks: Pin<Box<dyn Stream<Item = _> + Send>> = Box::pin(chunks);
-            while let Some(chunk) = chunks.next().await {
-                if sender.send(chunk).await.is_err() {
-                    return; // the reader was dropped
-                }
-            }
-        });
-        Ok(Box::new(RemoteReader {
-            path: self.name(path),
-            left: end.saturating_sub(start),
-            receiver,
-            chunk: Bytes::new(),
-            _background: Arc::clone(&self.background),
-        }))
+        let download = Download { store, location: full, object };
+        self.runtime().spawn(download.send(range, in_chunks, sender));
+        Ok(Box::new(RemoteReader::new(self.name(path), length, receiver, Arc::clone(&self.background))))
     }
 
     pub(super) fn put(&self, path: &RelativePath, bytes: Vec<u8>, mode: PutMode) -> Result<(), Error> {
@@ -316,33 +299,6 @@ impl RemoteStore {
 fn entry(path: RelativePath, object: &object_store::ObjectMeta) -> Entry {
     let stamp = object.e_tag.clone().unwrap_or_else(|| object.last_modified.to_rfc3339());
     Entry { path, bytes: object.size, stamp }
-}
-
-/// Hands out chunks that the store's runtime fetches ahead.
-struct RemoteReader {
-    path: String,
-    left: u64,
-    receiver: tokio::sync::mpsc::Receiver<Result<Bytes, object_store::Error>>,
-    chunk: Bytes,
-    /// The download goes on when the store is dropped.
-    _background: Arc<Background>,
-}
-
-impl Read for RemoteReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.chunk.is_empty() {
-            match futures::executor::block_on(self.receiver.recv()) {
-                Some(Ok(chunk)) => self.chunk = chunk,
-                Some(Err(error)) => return Err(Error::remote(self.path.as_str(), &error).into_io()),
-                None if self.left == 0 => return Ok(0),
-                None => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the download ended early")),
-            }
-        }
-        let count = buffer.len().min(self.chunk.len());
-        buffer[..count].copy_from_slice(&self.chunk.split_to(count));
-        self.left = self.left.saturating_sub(count as u64);
-        Ok(count)
-    }
 }
 
 /// Leaves signatures out where the caller wants that; otherwise the environment decides, as with the cloud's own tools.
