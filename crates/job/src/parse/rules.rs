@@ -63,6 +63,10 @@ fn check_keys(job: &Job, findings: &mut Findings) {
 
 fn check_languages(stage: &Stage, index: usize, findings: &mut Findings) {
     let Some(Some(languages)) = stage.languages() else { return };
+    if languages.is_empty() {
+        let message = "is empty: expected at least one, or no such key".to_owned();
+        findings.note_stage(index, stage.name(), "languages", message);
+    }
     for (place, language) in languages.iter().enumerate() {
         if !matches!(language.len(), 2 | 3) || !language.bytes().all(|byte| byte.is_ascii_lowercase()) {
             let message =

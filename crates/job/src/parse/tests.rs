@@ -111,6 +111,41 @@ bad_jobs! {
 }
 
 #[test]
+fn values_that_cannot_be_are_named_with_their_key() {
+    let empty = "is empty: expected at least one, or no such key";
+    for (stage, key, expected) in [
+        ("filter: {rules: []}", "filter.rules", empty),
+        ("pii: {kinds: []}", "pii.kinds", empty),
+        ("clean: {languages: []}", "clean.languages", empty),
+        ("language: {languages: []}", "language.languages", empty),
+        ("dedup: {languages: []}", "dedup.languages", empty),
+        (
+            "quality: {model: q.bin, keep_fraction: 0}",
+            "quality.keep_fraction",
+            "expected more than 0, up to 1",
+        ),
+        (
+            "filter: {gopher_quality: {gopher_short_doc: 500, gopher_long_doc: 10}}",
+            "filter.gopher_quality.gopher_long_doc",
+            "is 10; expected 500 or more",
+        ),
+        (
+            "filter: {gopher_quality: {gopher_below_alpha_threshold: 2}}",
+            "filter.gopher_quality.gopher_below_alpha_threshold",
+            "is 2; expected 0 to 1",
+        ),
+        (
+            "filter: {gopher_repetition: {dup_line_frac: 7}}",
+            "filter.gopher_repetition.dup_line_frac",
+            "is 7; expected 0 to 1",
+        ),
+    ] {
+        let error = with_pipeline(&format!("  - read: {{paths: [a.md]}}\n  - {stage}\n"));
+        assert!(error.contains(&format!("pipeline[1].{key}: ")) && error.contains(expected), "{error}");
+    }
+}
+
+#[test]
 fn bytes_that_are_no_text_are_named_with_their_place() {
     assert_eq!(decode("é\n".into(), "job.yaml").expect("text"), "é\n");
     let error = decode(b"name: x\nout: \xc3\xa9\xff\n".to_vec(), "job.yaml").expect_err("no text");

@@ -15,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Edited, Verdict, View};
+use crate::step::ConfigError;
 use crate::words::{Span, count_sentences, is_space, lines, trim};
 
 /// Options of `c4`. `null` turns a count off.
@@ -54,6 +55,16 @@ impl Default for C4Config {
             filter_curly_bracket: true,
             min_sentences: Some(5),
         }
+    }
+}
+
+impl C4Config {
+    /// Refuses what leaves no line.
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        if self.max_word_length == Some(0) {
+            return Err(ConfigError::new("c4.max_word_length", "is 0; expected 1 or more, or null"));
+        }
+        Ok(())
     }
 }
 

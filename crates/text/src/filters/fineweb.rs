@@ -10,7 +10,7 @@ use orchestrator_core::Decision;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{View, above, below, character_count, grams, ratio};
+use super::{SHARE, UNBOUNDED, View, above, below, character_count, grams, ratio};
 use crate::words::{is_space, is_terminal};
 
 /// Thresholds of `fineweb`. `null` turns a rule off.
@@ -45,12 +45,13 @@ impl Default for FinewebConfig {
 }
 
 impl FinewebConfig {
-    pub(super) fn fractions(&self) -> impl Iterator<Item = (&'static str, Option<f64>)> {
+    /// The thresholds, and the most that each can be.
+    pub(super) fn thresholds(&self) -> impl Iterator<Item = (&'static str, Option<f64>, f64)> {
         [
-            ("line_punct_ratio", self.line_punct_ratio),
-            ("short_line_ratio", self.short_line_ratio),
-            ("char_dup_ratio", self.char_dup_ratio),
-            ("list_ratio", self.list_ratio),
+            ("line_punct_ratio", self.line_punct_ratio, SHARE),
+            ("short_line_ratio", self.short_line_ratio, SHARE),
+            ("char_dup_ratio", self.char_dup_ratio, SHARE),
+            ("list_ratio", self.list_ratio, UNBOUNDED),
         ]
         .into_iter()
     }

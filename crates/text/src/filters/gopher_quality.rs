@@ -12,7 +12,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
-use super::{View, above, below, ratio};
+use super::{SHARE, UNBOUNDED, View, above, below, ratio};
+use crate::step::ConfigError;
 use crate::words::{is_punctuation, is_space, lines};
 
 /// Thresholds of `gopher-quality`. `null` turns a rule off.
@@ -62,17 +63,52 @@ impl Default for GopherQualityConfig {
 }
 
 impl GopherQualityConfig {
-    pub(super) fn fractions(&self) -> impl Iterator<Item = (&'static str, Option<f64>)> {
+    /// The thresholds that are no counts, and the most that each can be.
+    pub(super) fn thresholds(&self) -> impl Iterator<Item = (&'static str, Option<f64>, f64)> {
         [
-            ("gopher_below_avg_threshold", self.gopher_below_avg_threshold),
-            ("gopher_above_avg_threshold", self.gopher_above_avg_threshold),
-            ("gopher_too_many_hashes", self.gopher_too_many_hashes),
-            ("gopher_too_many_ellipsis", self.gopher_too_many_ellipsis),
-            ("gopher_too_many_bullets", self.gopher_too_many_bullets),
-            ("gopher_too_many_end_ellipsis", self.gopher_too_many_end_ellipsis),
-            ("gopher_below_alpha_threshold", self.gopher_below_alpha_threshold),
+            ("gopher_below_avg_threshold", self.gopher_below_avg_threshold, UNBOUNDED),
+            ("gopher_above_avg_threshold", self.gopher_above_avg_threshold, UNBOUNDED),
+            ("gopher_too_many_hashes", self.gopher_too_many_hashes, UNBOUNDED),
+            ("gopher_too_many_ellipsis", self.gopher_too_many_ellipsis, UNBOUNDED),
+            ("gopher_too_many_bullets", self.gopher_too_many_bullets, SHARE),
+            ("gopher_too_many_end_ellipsis", self.gopher_too_many_end_ellipsis, SHARE),
+            ("gopher_below_alpha_threshold", self.gopher_below_alpha_threshold, SHARE),
         ]
         .into_iter()
+    }
+
+    /// Refuses bounds that leave no document between them.
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        let wrong =
+            |key: &str, message: String| Err(ConfigError::new(format!("gopher_quality.{key}"), message));
+        if let Some(most) = self.gopher_long_doc {
+            if let Some(least) = self.gopher_short_doc.filter(|&least| most < least) {
+                let message = format!(
+                    "is {most}; expected {least} or more: `gopher_short_doc` drops what has fewer words"
+                );
+                return wrong("gopher_long_doc", message);
+            }
+            if most == 0 {
+                return wrong("gopher_long_doc", "is 0; expected 1 or more".to_owned());
+            }
+        }
+        if let (Some(least), Some(most)) = (self.gopher_below_avg_threshold, self.gopher_above_avg_threshold)
+            && most < least
+        {
+            let message =
+                format!("is {most}; expected {least} or more, which is `gopher_below_avg_threshold`");
+            return wrong("gopher_above_avg_threshold", message);
+        }
+        let mut stop_words: Vec<&String> = self.stop_words.iter().collect();
+        stop_words.sort_unstable();
+        stop_words.dedup();
+        let there = stop_words.len() as u64;
+        if let Some(wanted) = self.gopher_enough_stop_words.filter(|&wanted| wanted > there) {
+            let message =
+                format!("is {wanted}; expected at most {there}, for there are no more `stop_words`");
+            return wrong("gopher_enough_stop_words", message);
+        }
+        Ok(())
     }
 }
 

@@ -96,7 +96,8 @@ impl GopherRepetitionConfig {
         ]
     }
 
-    pub(super) fn fractions(&self) -> Vec<(&'static str, Option<f64>)> {
+    /// Every threshold; each is on a share of the document.
+    pub(super) fn shares(&self) -> Vec<(&'static str, Option<f64>)> {
         let grams =
             self.top().into_iter().chain(self.repeated()).map(|(_, rule, threshold)| (rule, threshold));
         self.pieces().into_iter().chain(grams).collect()

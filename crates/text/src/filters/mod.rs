@@ -86,9 +86,17 @@ impl Default for FilterConfig {
     }
 }
 
+/// The largest value of a threshold on a share of something.
+const SHARE: f64 = 1.0;
+/// For thresholds on what there can be any number of for each word.
+const UNBOUNDED: f64 = f64::INFINITY;
+
 impl FilterConfig {
     /// Checks what the types cannot say.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        if self.rules.is_empty() {
+            return Err(ConfigError::new("rules", "is empty: expected at least one, or no such key"));
+        }
         for (index, rule) in self.rules.iter().enumerate() {
             if self.rules[..index].contains(rule) {
                 return Err(ConfigError::new(
@@ -97,22 +105,23 @@ impl FilterConfig {
                 ));
             }
         }
-        let fractions = self
-            .gopher_repetition
-            .fractions()
-            .into_iter()
-            .map(|(key, value)| ("gopher_repetition", key, value))
-            .chain(self.gopher_quality.fractions().map(|(key, value)| ("gopher_quality", key, value)))
-            .chain(self.fineweb.fractions().map(|(key, value)| ("fineweb", key, value)));
-        for (set, key, value) in fractions {
-            if value.is_some_and(|value| !(value.is_finite() && value >= 0.0)) {
+        let shares = self.gopher_repetition.shares().into_iter().map(|(key, value)| (key, value, SHARE));
+        let thresholds = shares
+            .map(|threshold| ("gopher_repetition", threshold))
+            .chain(self.gopher_quality.thresholds().map(|threshold| ("gopher_quality", threshold)))
+            .chain(self.fineweb.thresholds().map(|threshold| ("fineweb", threshold)));
+        for (set, (key, value, most)) in thresholds {
+            let Some(value) = value else { continue };
+            if !(value.is_finite() && (0.0..=most).contains(&value)) {
+                let expected = if most.is_finite() { "0 to 1" } else { "a number that is not negative" };
                 return Err(ConfigError::new(
                     format!("{set}.{key}"),
-                    format!("is {}; expected a number that is not negative", value.unwrap_or_default()),
+                    format!("is {value}; expected {expected}"),
                 ));
             }
         }
-        Ok(())
+        self.gopher_quality.validate()?;
+        self.c4.validate()
     }
 }
 
@@ -270,11 +279,11 @@ mod tests {
             Decision::Keep => "kept".to_owned(),
         };
         let default = FilterConfig::default();
+        assert_eq!(drop(&default, PROSE), "kept");
         assert_eq!(drop(&default, ""), "empty");
         assert_eq!(drop(&default, "A short note."), "top_2_gram");
         let quality = FilterConfig { rules: vec![RuleSet::GopherQuality], ..FilterConfig::default() };
         assert_eq!(drop(&quality, "A short note."), "gopher_short_doc");
-        assert_eq!(drop(&FilterConfig { rules: vec![], ..default }, ""), "kept");
     }
 
     #[test]
@@ -318,5 +327,53 @@ mod tests {
             ..FilterConfig::default()
         };
         assert_eq!(negative.validate().expect_err("negative").key, "fineweb.list_ratio");
+        let none = FilterConfig { rules: vec![], ..FilterConfig::default() };
+        assert_eq!(none.validate().expect_err("no rules").key, "rules");
+    }
+
+    #[test]
+    fn thresholds_that_no_document_can_pass_or_fail_are_refused() {
+        let error = |config: FilterConfig| config.validate().expect_err("an impossible value").to_string();
+        let repetition = |dup_line_frac| FilterConfig {
+            gopher_repetition: GopherRepetitionConfig {
+                dup_line_frac: Some(dup_line_frac),
+                ..GopherRepetitionConfig::default()
+            },
+            ..FilterConfig::default()
+        };
+        assert_eq!(error(repetition(7.0)), "`gopher_repetition.dup_line_frac`: is 7; expected 0 to 1");
+        assert!(repetition(1.0).validate().is_ok() && repetition(0.0).validate().is_ok());
+        let quality = |gopher_quality| FilterConfig { gopher_quality, ..FilterConfig::default() };
+        let gopher = GopherQualityConfig::default;
+        for (config, expected) in [
+            (
+                GopherQualityConfig { gopher_below_alpha_threshold: Some(2.0), ..gopher() },
+                "`gopher_quality.gopher_below_alpha_threshold`: is 2; expected 0 to 1",
+            ),
+            (
+                GopherQualityConfig { gopher_short_doc: Some(500), gopher_long_doc: Some(10), ..gopher() },
+                "`gopher_quality.gopher_long_doc`: is 10; expected 500 or more: `gopher_short_doc` drops what has fewer words",
+            ),
+            (
+                GopherQualityConfig { gopher_short_doc: None, gopher_long_doc: Some(0), ..gopher() },
+                "`gopher_quality.gopher_long_doc`: is 0; expected 1 or more",
+            ),
+            (
+                GopherQualityConfig { gopher_above_avg_threshold: Some(2.5), ..gopher() },
+                "`gopher_quality.gopher_above_avg_threshold`: is 2.5; expected 3 or more, which is `gopher_below_avg_threshold`",
+            ),
+            (
+                GopherQualityConfig { gopher_enough_stop_words: Some(9), ..gopher() },
+                "`gopher_quality.gopher_enough_stop_words`: is 9; expected at most 8, for there are no more `stop_words`",
+            ),
+        ] {
+            assert_eq!(error(quality(config)), expected);
+        }
+        // What is counted for each word can be there more often than words are.
+        let many = GopherQualityConfig { gopher_too_many_hashes: Some(2.0), ..gopher() };
+        assert!(quality(many).validate().is_ok());
+        let c4 = C4Config { max_word_length: Some(0), ..C4Config::default() };
+        let all_lines = error(FilterConfig { c4, ..FilterConfig::default() });
+        assert_eq!(all_lines, "`c4.max_word_length`: is 0; expected 1 or more, or null");
     }
 }

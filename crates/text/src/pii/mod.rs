@@ -117,6 +117,9 @@ pub struct PiiConfig {
 impl PiiConfig {
     /// Checks what the types cannot say.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        if self.kinds.as_ref().is_some_and(Vec::is_empty) {
+            return Err(ConfigError::new("kinds", "is empty: expected at least one, or no such key"));
+        }
         if self.action == Action::Pseudonym && self.key_file.is_none() {
             let message = "is absent; action `pseudonym` expects a file with a secret of at least 16 bytes";
             return Err(ConfigError::new("key_file", message));
@@ -305,6 +308,13 @@ mod tests {
         assert_ne!(scrub(two, "Ann@corp.example"), first);
         assert!(PiiStep::new(&config, Some(b"short")).is_err());
         assert!(PiiConfig { action: Action::Pseudonym, ..PiiConfig::default() }.validate().is_err());
+    }
+
+    #[test]
+    fn no_kinds_at_all_are_refused() {
+        let none = PiiConfig { kinds: Some(vec![]), ..PiiConfig::default() };
+        let error = none.validate().expect_err("nothing to look for").to_string();
+        assert_eq!(error, "`kinds`: is empty: expected at least one, or no such key");
     }
 
     #[test]

@@ -134,6 +134,10 @@ impl QualityConfig {
                 return Err(ConfigError::new(key, format!("{value} is out of range: expected 0 to 1")));
             }
         }
+        if let Some(fraction) = self.keep_fraction.filter(|fraction| *fraction <= 0.0) {
+            let message = format!("{fraction} is out of range: expected more than 0, up to 1");
+            return Err(ConfigError::new("keep_fraction", message));
+        }
         Ok(())
     }
 }
@@ -250,6 +254,11 @@ mod tests {
         let both = QualityConfig { threshold: Some(0.1), keep_fraction: Some(0.1), ..config() };
         assert_eq!(key(both), "keep_fraction");
         assert_eq!(key(QualityConfig { threshold: Some(1.5), ..config() }), "threshold");
+        let none = QualityConfig { keep_fraction: Some(0.0), ..config() };
+        assert_eq!(
+            none.validate().expect_err("nothing is kept").to_string(),
+            "`keep_fraction`: 0 is out of range: expected more than 0, up to 1"
+        );
         assert_eq!(key(QualityConfig { label: "hq".into(), ..config() }), "label");
         let train = Some(QualityTraining { positive: vec!["a".into()], ..QualityTraining::default() });
         assert_eq!(key(QualityConfig { train, ..QualityConfig::default() }), "train.negative");
