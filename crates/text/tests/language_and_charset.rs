@@ -1,0 +1,108 @@
+//! Language scores beside fastText's own, and legacy encodings read back, on the Declaration of Human Rights in 388 files.
+//!
+//! `golden/lid_udhr.tsv` holds the two best labels that fastText 0.9.3 (PyPI) gives each file with `lid.176.ftz`, newlines as
+//! blanks. Both tests need `../shared/data/langid` and say so where it is absent.
+
+use std::collections::BTreeMap;
+
+use encoding_rs::Encoding;
+use orchestrator_text::charset;
+use orchestrator_text::fasttext::{Model, Scratch};
+
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/langid");
+
+/// The files: code and text.
+fn files() -> Option<Vec<(String, String)>> {
+    let Ok(rows) = std::fs::read(format!("{DATA}/udhr2_iso639-3.jsonl.zst")) else {
+        println!("skipped: ../shared is absent");
+        return None;
+    };
+    let rows = zstd::decode_all(&rows[..]).expect("zstd");
+    let rows = String::from_utf8(rows).expect("UTF-8");
+    let field = |row: &serde_json::Value, name: &str| row[name].as_str().expect("a field").to_owned();
+    let rows = rows.lines().map(|row| {
+        let row: serde_json::Value = serde_json::from_str(row).expect("JSON");
+        (field(&row, "lang"), field(&row, "text"))
+    });
+    Some(rows.collect())
+}
+
+#[test]
+fn scores_equal_fasttexts_own() {
+    let Some(files) = files() else { return };
+    let model = std::fs::read(format!("{DATA}/lid.176.ftz")).expect("beside the files");
+    let model = Model::read(&model).expect("Facebook's file");
+    let golden = include_str!("golden/lid_udhr.tsv");
+    assert_eq!(golden.lines().count(), files.len());
+    let (mut scratch, mut worst) = (Scratch::default(), 0.0_f32);
+    for (line, (code, text)) in golden.lines().zip(&files) {
+        let fields: Vec<&str> = line.split('\t').collect();
+        assert_eq!(fields[0], code);
+        let found = model.predict(text, 2, &mut scratch);
+        for ((label, score), expected) in found.iter().zip(fields[1..].chunks(2)) {
+            assert_eq!(label.strip_prefix("__label__"), Some(expected[0]), "{code}");
+            worst = worst.max((score - expected[1].parse::<f32>().expect("a score")).abs());
+        }
+    }
+    println!("{} files, largest difference {worst:e}", files.len());
+    assert!(worst < 1e-5, "{worst:e}");
+}
+
+/// What a text was written in before there was UTF-8: the first of these that has all its characters. The order is that of
+/// use: an encoding for a language comes before one for many that could hold the same letters.
+const LEGACY: [&str; 19] = [
+    "windows-1252",
+    "windows-1250",
+    "windows-1251",
+    "windows-1253",
+    "windows-1254",
+    "windows-1255",
+    "windows-1256",
+    "windows-1257",
+    "windows-1258",
+    "windows-874",
+    "iso-8859-3",
+    "iso-8859-4",
+    "iso-8859-10",
+    "iso-8859-14",
+    "koi8-u",
+    "shift_jis",
+    "gbk",
+    "big5",
+    "euc-kr",
+];
+
+#[test]
+fn texts_come_back_from_their_legacy_encodings() {
+    let Some(files) = files() else { return };
+    let (mut right, mut all, mut plain) = (0, 0, 0);
+    let mut wrong: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (code, text) in &files {
+        if text.is_ascii() {
+            plain += 1;
+            continue;
+        }
+        let encoded = LEGACY.iter().find_map(|label| {
+            let encoding = Encoding::for_label(label.as_bytes()).expect("a known label");
+            let (bytes, _, unmappable) = encoding.encode(text);
+            (!unmappable).then(|| (encoding.name(), bytes.into_owned()))
+        });
+        // What no legacy encoding has was never written in one; its bytes were UTF-16.
+        let (name, bytes) = encoded.unwrap_or_else(|| {
+            let units = text.encode_utf16().flat_map(u16::to_le_bytes);
+            ("UTF-16LE", [0xff, 0xfe].into_iter().chain(units).collect())
+        });
+        all += 1;
+        let decoded = charset::decode(&bytes, None, false);
+        if decoded.text == *text {
+            right += 1;
+        } else {
+            wrong.entry(format!("{name} read as {}", decoded.encoding)).or_default().push(code.clone());
+        }
+    }
+    for (what, codes) in &wrong {
+        println!("{what}: {}", codes.join(" "));
+    }
+    println!("{right} of {all} read back, {plain} more are ASCII");
+    assert!(right * 100 >= all * 90, "{right} of {all}");
+}
