@@ -12,6 +12,7 @@ use orchestrator_text::fasttext::Model;
 
 use crate::error::TaskError;
 use crate::models::ModelCache;
+use crate::shared::Shared;
 
 /// What a worker process lends to every job that it works on.
 #[derive(Clone)]
@@ -40,6 +41,8 @@ pub struct JobContext {
     frozen: BTreeMap<String, InputFile>,
     /// Hashes of the model files and keys that tasks of this job have read, by location: a job keeps what it began with.
     prints: Mutex<BTreeMap<String, Digest>>,
+    /// What stages load once for all tasks of the job.
+    pub(crate) shared: Shared,
 }
 
 /// The largest job file that is read.
@@ -73,7 +76,7 @@ impl JobContext {
         let files: Vec<StageFile> = serde_json::from_slice(&files)?;
         let frozen = files.into_iter().map(|file| (file.file.url.clone(), file.file)).collect();
         let plan = Plan::new(&job);
-        Ok(Self { job, plan, output, host, frozen, prints: Mutex::default() })
+        Ok(Self { job, plan, output, host, frozen, prints: Mutex::default(), shared: Shared::default() })
     }
 
     /// Finds the store of a file that the job file names, after making sure that the file is what it was when the job was

@@ -3,13 +3,15 @@
 use orchestrator_job::Stage;
 use orchestrator_text::Step;
 use orchestrator_text::clean::CleanStep;
-use orchestrator_text::filters::FilterStep;
+use orchestrator_text::decontaminate::{DecontaminateStep, Index};
+use orchestrator_text::filters::{Filter, FilterStep};
 use orchestrator_text::language::LanguageStep;
 use orchestrator_text::pii::PiiStep;
 use orchestrator_text::quality::QualityStep;
 
 use crate::context::{ModelFile, TaskContext};
 use crate::error::TaskError;
+use crate::listed::StoreFiles;
 use crate::quality::classifier_path;
 
 /// Builds the step of the quality stage `index`, with the model that the job names or trained.
@@ -33,7 +35,14 @@ pub(crate) fn step(context: &TaskContext, index: u32, stage: &Stage) -> Result<B
             let model = model.map(|model| context.job.model(stage.name(), &model)).transpose()?;
             Box::new(LanguageStep::with_model(config, model).map_err(|error| wrong(&error))?)
         }
-        Stage::Filter(config) => Box::new(FilterStep::new(config).map_err(|error| wrong(&error))?),
+        Stage::Filter(config) => {
+            let load = || Filter::new(config, &StoreFiles(&context.job)).map_err(|error| wrong(&error));
+            Box::new(FilterStep::from(context.job.shared.filters.get(index, load)?))
+        }
+        Stage::Decontaminate(config) => {
+            let load = || Index::load(config, &StoreFiles(&context.job)).map_err(|error| wrong(&error));
+            Box::new(DecontaminateStep::from(context.job.shared.benchmarks.get(index, load)?))
+        }
         Stage::Quality(_) => Box::new(quality(context, index)?),
         Stage::Pii(config) => {
             let key = config.key_file.as_deref().map(|file| context.job.key(file)).transpose()?;

@@ -4,7 +4,9 @@
 
 pub mod charset;
 pub mod clean;
+pub mod decontaminate;
 pub mod fasttext;
+pub mod files;
 pub mod filters;
 pub mod html;
 pub mod language;

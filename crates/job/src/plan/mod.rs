@@ -127,9 +127,12 @@ enum Need {
 
 fn need(index: u32, stage: &Stage) -> Need {
     match stage {
-        Stage::Read(_) | Stage::Clean(_) | Stage::Language(_) | Stage::Filter(_) | Stage::Pii(_) => {
-            Need::Document
-        }
+        Stage::Read(_)
+        | Stage::Clean(_)
+        | Stage::Language(_)
+        | Stage::Filter(_)
+        | Stage::Decontaminate(_)
+        | Stage::Pii(_) => Need::Document,
         Stage::Quality(config) if config.keep_fraction.is_some() => {
             Need::Barrier { side: Side::Scores { stage: index }, phases: &[PhaseKind::Cutoff] }
         }

@@ -8,12 +8,13 @@ use crate::spec::Stage;
 
 /// Versions of the stages' code. Raised when a stage would give another result for the same input and options, so that
 /// `--reuse` does not keep what today's code would not make.
-const VERSIONS: [(&str, u64); 11] = [
+const VERSIONS: [(&str, u64); 12] = [
     ("read", 2),
-    ("clean", 1),
+    ("clean", 2),
     ("language", 1),
     ("filter", 1),
     ("quality", 2),
+    ("decontaminate", 1),
     ("dedup", 1),
     ("pii", 1),
     ("mix", 1),

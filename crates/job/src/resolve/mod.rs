@@ -108,6 +108,7 @@ fn resolve_defaults(stage: &mut Stage) {
                 read.root = Some(crate::inputs::common_root(read.paths.iter().map(String::as_str)));
             }
         }
+        Stage::Filter(filter) => filter.resolve(),
         Stage::Train(train) => train.resolve(),
         Stage::Language(language) => language.threshold = Some(language.threshold()),
         _ => {}
@@ -141,12 +142,9 @@ fn locations(stage: &mut Stage) -> Vec<(String, &mut String)> {
                 .chain(listed("train.negative", negative))
                 .collect()
         }
-        Stage::Clean(_)
-        | Stage::Filter(_)
-        | Stage::Dedup(_)
-        | Stage::Mix(_)
-        | Stage::Train(_)
-        | Stage::Export(_) => Vec::new(),
+        Stage::Filter(config) => config.locations(),
+        Stage::Decontaminate(config) => config.locations(),
+        Stage::Clean(_) | Stage::Dedup(_) | Stage::Mix(_) | Stage::Train(_) | Stage::Export(_) => Vec::new(),
     }
 }
 

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use export::{ExportConfig, ExportFormat};
 pub use orchestrator_text::clean::CleanConfig;
+pub use orchestrator_text::decontaminate::DecontaminateConfig;
 pub use orchestrator_text::language::LanguageConfig;
 pub use orchestrator_text::quality::QualityConfig;
 pub use portion::Portion;
@@ -90,6 +91,8 @@ pub enum Stage {
     Filter(FilterConfig),
     /// Scores documents with a classifier and keeps the better ones.
     Quality(QualityConfig),
+    /// Drops documents that hold items of benchmarks.
+    Decontaminate(DecontaminateConfig),
     /// Drops exact or near duplicates.
     Dedup(DedupConfig),
     /// Replaces personal data and secrets.
@@ -113,6 +116,7 @@ impl Stage {
             Self::Language(_) => "language",
             Self::Filter(_) => "filter",
             Self::Quality(_) => "quality",
+            Self::Decontaminate(_) => "decontaminate",
             Self::Dedup(_) => "dedup",
             Self::Pii(_) => "pii",
             Self::Mix(_) => "mix",
@@ -130,6 +134,7 @@ impl Stage {
             | Self::Language(_)
             | Self::Filter(_)
             | Self::Quality(_)
+            | Self::Decontaminate(_)
             | Self::Dedup(_)
             | Self::Pii(_)
             | Self::Mix(_) => true,
@@ -144,6 +149,7 @@ impl Stage {
             Self::Clean(config) => config.keep,
             Self::Filter(config) => config.keep,
             Self::Quality(config) => config.keep,
+            Self::Decontaminate(config) => config.keep,
             Self::Dedup(config) => config.keep,
             Self::Pii(config) => config.keep,
             Self::Mix(config) => config.keep,
@@ -159,6 +165,7 @@ impl Stage {
             Self::Language(config) => Some(&config.languages),
             Self::Filter(config) => Some(&config.languages),
             Self::Quality(config) => Some(&config.languages),
+            Self::Decontaminate(config) => Some(&config.languages),
             Self::Dedup(config) => Some(&config.languages),
             Self::Pii(config) => Some(&config.languages),
             Self::Read(_) | Self::Mix(_) | Self::Tokenize(_) | Self::Train(_) | Self::Export(_) => None,
@@ -173,6 +180,7 @@ impl Stage {
             Self::Language(config) => config.validate(),
             Self::Filter(config) => config.validate(),
             Self::Quality(config) => config.validate(),
+            Self::Decontaminate(config) => config.validate(),
             Self::Dedup(config) => config.validate(),
             Self::Pii(config) => config.validate(),
             Self::Mix(config) => config.validate(),

@@ -277,6 +277,18 @@ pub(crate) fn guarded<T, E: fmt::Display>(decode: impl FnOnce() -> Result<T, E>)
     }
 }
 
+/// What a whole file decompresses to: a list or a table, of which damage anywhere spoils all.
+pub fn decompress(
+    stream: Box<dyn Read + Send>,
+    compression: Compression,
+) -> std::io::Result<Box<dyn Read + Send>> {
+    Ok(match compression {
+        Compression::None => stream,
+        Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(stream)),
+        Compression::Zstd => Box::new(zstd::Decoder::new(stream)?),
+    })
+}
+
 /// A reader whose records can be told apart without being understood.
 pub(crate) trait Framed: Send {
     /// The next record.

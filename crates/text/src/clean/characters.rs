@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use encoding_rs::WINDOWS_1252;
+use encoding_rs::{Encoding, MACINTOSH, WINDOWS_1250, WINDOWS_1251, WINDOWS_1252};
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick, is_nfkc_quick};
 
 use super::{CleanConfig, UnicodeForm, Whitespace};
@@ -57,7 +57,7 @@ fn line_ends(text: &str) -> Cow<'_, str> {
 pub(super) fn characters<'a>(line: &'a str, config: &CleanConfig) -> Cow<'a, str> {
     let mut line = Cow::Borrowed(line);
     if config.repair_mojibake {
-        // Each repair shortens the line, so this ends; doubly damaged text is repaired twice.
+        // Each repair leaves fewer characters, so this ends; doubly damaged text is repaired twice.
         while let Some(repaired) = repair(&line) {
             line = Cow::Owned(repaired);
         }
@@ -85,12 +85,34 @@ fn is_stray(character: char) -> bool {
         || (0xfdd0..=0xfdef).contains(&code)
 }
 
-/// The line read again as UTF-8, if all of it can come from Windows-1252 and its bytes are UTF-8.
+/// Encodings that UTF-8 is misread as, the likeliest first.
+static MISREAD: [&Encoding; 4] = [WINDOWS_1252, WINDOWS_1251, WINDOWS_1250, MACINTOSH];
+
+/// The line with every run of characters beyond ASCII read again as UTF-8, where the run's bytes in an encoding are that.
+///
+/// A run must be UTF-8 as a whole: words in which letters follow letters never are, since each character of UTF-8 begins
+/// with a byte that is a letter in these encodings and goes on with bytes that are mostly signs.
 fn repair(line: &str) -> Option<String> {
     if line.is_ascii() {
         return None;
     }
-    let (bytes, _, unmappable) = WINDOWS_1252.encode(line);
+    let mut repaired = String::new();
+    let (mut copied, mut at) = (0, 0);
+    while let Some(start) = line[at..].find(|c: char| !c.is_ascii()).map(|start| at + start) {
+        let end = line[start..].find(|c: char| c.is_ascii()).map_or(line.len(), |length| start + length);
+        if let Some(text) = MISREAD.iter().find_map(|encoding| read_again(encoding, &line[start..end])) {
+            repaired.push_str(&line[copied..start]);
+            repaired.push_str(&text);
+            copied = end;
+        }
+        at = end;
+    }
+    (copied > 0).then(|| repaired + &line[copied..])
+}
+
+fn read_again(encoding: &'static Encoding, run: &str) -> Option<String> {
+    let (bytes, _, unmappable) = encoding.encode(run);
     let text = std::str::from_utf8(&bytes).ok().filter(|_| !unmappable)?;
-    (text.len() < line.len()).then(|| text.to_owned())
+    // Misread text has no control characters in it; what gives some was something else.
+    (!text.contains(char::is_control)).then(|| text.to_owned())
 }

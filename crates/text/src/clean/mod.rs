@@ -89,7 +89,7 @@ pub struct CleanConfig {
     pub gutenberg: bool,
     /// Remove short lines about cookies, subscriptions and copyright.
     pub boilerplate_lines: bool,
-    /// Repair lines of UTF-8 that somebody once read as Windows-1252 (`Ã¼` for `ü`).
+    /// Repair UTF-8 that somebody once read as Windows-1252, -1251, -1250 or as a Macintosh's (`Ã¼` for `ü`).
     pub repair_mojibake: bool,
     /// Documents with fewer characters are dropped.
     pub min_characters: u64,

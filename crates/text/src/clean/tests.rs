@@ -113,3 +113,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn misread_runs_are_repaired_and_what_was_meant_stays() {
+    let repair = CleanConfig { repair_mojibake: true, ..CleanConfig::default() };
+    for (damaged, meant) in [
+        ("РџСЂРёРІРµС‚", "Привет"),
+        ("ÐŸÑ€Ð¸Ð²ÐµÑ‚, café", "Привет, café"),
+        ("say â€œHi", "say “Hi"),
+        ("grÃƒÂ¶ÃƒÅ¸er", "größer"),
+        ("caf√©", "café"),
+        ("Ĺ‚ĂłdĹş", "łódź"),
+    ] {
+        assert_eq!(clean(&repair, Media::Plain, damaged).1, meant, "{damaged}");
+        assert_eq!(
+            clean(&CleanConfig::default(), Media::Plain, damaged).1,
+            damaged,
+            "never without the option"
+        );
+    }
+    for meant in ["São Tomé, “Ã”, naïve—é", "Привет, мир — «да»", "Ünï Łódź Œuvre", "字è"]
+    {
+        assert_eq!(clean(&repair, Media::Plain, meant).1, meant);
+    }
+}

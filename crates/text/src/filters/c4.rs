@@ -14,7 +14,8 @@ use orchestrator_core::{Decision, Note, NoteKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Edited, Verdict, View};
+use super::{Edited, RuleConfig, Rules, Scratch, Verdict, View};
+use crate::files::{FileError, Files};
 use crate::step::ConfigError;
 use crate::words::{Span, count_sentences, is_space, lines, trim};
 
@@ -58,13 +59,30 @@ impl Default for C4Config {
     }
 }
 
-impl C4Config {
-    /// Refuses what leaves no line.
-    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+impl RuleConfig for C4Config {
+    fn thresholds(&self) -> Vec<(&'static str, Option<f64>)> {
+        Vec::new()
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
         if self.max_word_length == Some(0) {
-            return Err(ConfigError::new("c4.max_word_length", "is 0; expected 1 or more, or null"));
+            return Err(ConfigError::new("max_word_length", "is 0; expected 1 or more, or null"));
         }
         Ok(())
+    }
+
+    fn edits(&self) -> bool {
+        true
+    }
+
+    fn build(&self, _files: &dyn Files) -> Result<Box<dyn Rules>, FileError> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl Rules for C4Config {
+    fn judge(&self, view: &View<'_>, _scratch: &mut Scratch, notes: &mut Vec<Note>) -> Verdict {
+        judge(self, view, notes)
     }
 }
 
@@ -168,7 +186,7 @@ pub(super) fn judge(config: &C4Config, view: &View<'_>, notes: &mut Vec<Note>) -
         return Verdict::Drop(Decision::drop("too_few_sentences", sentences));
     }
     strip(&mut kept, &mut kept_words);
-    if kept == text { Verdict::Keep } else { Verdict::Edit(Edited { text: kept, words: kept_words }) }
+    if kept == text { Verdict::Keep } else { Verdict::Edit(Edited { text: kept, words: Some(kept_words) }) }
 }
 
 /// Takes white space off both ends of the joined lines. A line may have become empty, or blank at an end, where a mark
@@ -251,20 +269,20 @@ fn note(rule: &'static str, start: usize, end: usize) -> Note {
 
 #[cfg(test)]
 mod tests {
+    use orchestrator_core::Document;
+
     use super::*;
+    use crate::filters::testing;
     use crate::words::Splitter;
 
     fn run(text: &str) -> (Result<String, String>, Vec<(String, String)>) {
-        let mut words = Vec::new();
-        Splitter::English.split_into(text, &mut words);
-        let view =
-            View { text, words: &words, characters: text.chars().count(), splitter: Splitter::English };
         let mut notes = Vec::new();
-        let outcome = match judge(&C4Config::default(), &view, &mut notes) {
+        let verdict = testing::verdict(&C4Config::default(), &Document::new("test", 0, text), &mut notes);
+        let outcome = match verdict {
             Verdict::Keep => Ok(text.to_owned()),
             Verdict::Edit(edited) => {
                 assert_eq!(
-                    edited.words.iter().map(|word| word.of(&edited.text)).collect::<Vec<_>>(),
+                    edited.words.iter().flatten().map(|word| word.of(&edited.text)).collect::<Vec<_>>(),
                     Splitter::English.split(&edited.text),
                     "the words it leaves are the words of the text it leaves"
                 );

@@ -6,11 +6,12 @@
 //!
 //! Example: a recipe of 20 lines of which 15 have at most 30 characters is dropped as `short_line_ratio`, 0.75.
 
-use orchestrator_core::Decision;
+use orchestrator_core::{Decision, Note};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{SHARE, UNBOUNDED, View, above, below, character_count, grams, ratio};
+use super::{RuleConfig, Rules, Scratch, Verdict, View, above, below, character_count, grams, ratio};
+use crate::files::{FileError, Files};
 use crate::words::{is_space, is_terminal};
 
 /// Thresholds of `fineweb`. `null` turns a rule off.
@@ -44,16 +45,29 @@ impl Default for FinewebConfig {
     }
 }
 
-impl FinewebConfig {
-    /// The thresholds, and the most that each can be.
-    pub(super) fn thresholds(&self) -> impl Iterator<Item = (&'static str, Option<f64>, f64)> {
+impl RuleConfig for FinewebConfig {
+    fn thresholds(&self) -> Vec<(&'static str, Option<f64>)> {
         [
-            ("line_punct_ratio", self.line_punct_ratio, SHARE),
-            ("short_line_ratio", self.short_line_ratio, SHARE),
-            ("char_dup_ratio", self.char_dup_ratio, SHARE),
-            ("list_ratio", self.list_ratio, UNBOUNDED),
+            ("line_punct_ratio", self.line_punct_ratio),
+            ("short_line_ratio", self.short_line_ratio),
+            ("char_dup_ratio", self.char_dup_ratio),
+            ("list_ratio", self.list_ratio),
         ]
-        .into_iter()
+        .to_vec()
+    }
+
+    fn shares(&self) -> &'static [&'static str] {
+        &["line_punct_ratio", "short_line_ratio", "char_dup_ratio"]
+    }
+
+    fn build(&self, _files: &dyn Files) -> Result<Box<dyn Rules>, FileError> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl Rules for FinewebConfig {
+    fn judge(&self, view: &View<'_>, scratch: &mut Scratch, _notes: &mut Vec<Note>) -> Verdict {
+        judge(self, view, &mut scratch.grams).into()
     }
 }
 
@@ -82,17 +96,10 @@ pub(super) fn judge(config: &FinewebConfig, view: &View<'_>, table: &mut grams::
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::Splitter;
+    use crate::filters::testing;
 
     fn drop(text: &str) -> Option<(String, String)> {
-        let mut words = Vec::new();
-        Splitter::English.split_into(text, &mut words);
-        let view =
-            View { text, words: &words, characters: text.chars().count(), splitter: Splitter::English };
-        match judge(&FinewebConfig::default(), &view, &mut grams::Table::default())? {
-            Decision::Drop(reason) => Some((reason.rule.into_owned(), reason.value)),
-            Decision::Keep => None,
-        }
+        testing::drop(&FinewebConfig::default(), text)
     }
 
     #[test]

@@ -7,12 +7,13 @@
 //!
 //! Example: a list of links with 20 words is dropped as `gopher_short_doc`, 20.
 
-use orchestrator_core::Decision;
+use orchestrator_core::{Decision, Note};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
-use super::{SHARE, UNBOUNDED, View, above, below, ratio};
+use super::{RuleConfig, Rules, Scratch, Verdict, View, above, below, ratio};
+use crate::files::{FileError, Files};
 use crate::step::ConfigError;
 use crate::words::{is_punctuation, is_space, lines};
 
@@ -44,6 +45,9 @@ pub struct GopherQualityConfig {
     pub stop_words: Vec<String>,
 }
 
+/// The words that Gopher asks for.
+pub(super) const STOP_WORDS: [&str; 8] = ["the", "be", "to", "of", "and", "that", "have", "with"];
+
 impl Default for GopherQualityConfig {
     fn default() -> Self {
         Self {
@@ -57,30 +61,32 @@ impl Default for GopherQualityConfig {
             gopher_too_many_end_ellipsis: Some(0.3),
             gopher_below_alpha_threshold: Some(0.8),
             gopher_enough_stop_words: Some(2),
-            stop_words: ["the", "be", "to", "of", "and", "that", "have", "with"].map(str::to_owned).to_vec(),
+            stop_words: STOP_WORDS.map(str::to_owned).to_vec(),
         }
     }
 }
 
-impl GopherQualityConfig {
-    /// The thresholds that are no counts, and the most that each can be.
-    pub(super) fn thresholds(&self) -> impl Iterator<Item = (&'static str, Option<f64>, f64)> {
+impl RuleConfig for GopherQualityConfig {
+    fn thresholds(&self) -> Vec<(&'static str, Option<f64>)> {
         [
-            ("gopher_below_avg_threshold", self.gopher_below_avg_threshold, UNBOUNDED),
-            ("gopher_above_avg_threshold", self.gopher_above_avg_threshold, UNBOUNDED),
-            ("gopher_too_many_hashes", self.gopher_too_many_hashes, UNBOUNDED),
-            ("gopher_too_many_ellipsis", self.gopher_too_many_ellipsis, UNBOUNDED),
-            ("gopher_too_many_bullets", self.gopher_too_many_bullets, SHARE),
-            ("gopher_too_many_end_ellipsis", self.gopher_too_many_end_ellipsis, SHARE),
-            ("gopher_below_alpha_threshold", self.gopher_below_alpha_threshold, SHARE),
+            ("gopher_below_avg_threshold", self.gopher_below_avg_threshold),
+            ("gopher_above_avg_threshold", self.gopher_above_avg_threshold),
+            ("gopher_too_many_hashes", self.gopher_too_many_hashes),
+            ("gopher_too_many_ellipsis", self.gopher_too_many_ellipsis),
+            ("gopher_too_many_bullets", self.gopher_too_many_bullets),
+            ("gopher_too_many_end_ellipsis", self.gopher_too_many_end_ellipsis),
+            ("gopher_below_alpha_threshold", self.gopher_below_alpha_threshold),
         ]
-        .into_iter()
+        .to_vec()
+    }
+
+    fn shares(&self) -> &'static [&'static str] {
+        &["gopher_too_many_bullets", "gopher_too_many_end_ellipsis", "gopher_below_alpha_threshold"]
     }
 
     /// Refuses bounds that leave no document between them.
-    pub(super) fn validate(&self) -> Result<(), ConfigError> {
-        let wrong =
-            |key: &str, message: String| Err(ConfigError::new(format!("gopher_quality.{key}"), message));
+    fn validate(&self) -> Result<(), ConfigError> {
+        let wrong = |key: &str, message: String| Err(ConfigError::new(key, message));
         if let Some(most) = self.gopher_long_doc {
             if let Some(least) = self.gopher_short_doc.filter(|&least| most < least) {
                 let message = format!(
@@ -109,6 +115,16 @@ impl GopherQualityConfig {
             return wrong("gopher_enough_stop_words", message);
         }
         Ok(())
+    }
+
+    fn build(&self, _files: &dyn Files) -> Result<Box<dyn Rules>, FileError> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl Rules for GopherQualityConfig {
+    fn judge(&self, view: &View<'_>, _scratch: &mut Scratch, _notes: &mut Vec<Note>) -> Verdict {
+        judge(self, view).into()
     }
 }
 
@@ -153,7 +169,7 @@ fn count_words(config: &GopherQualityConfig, view: &View<'_>) -> WordCounts {
 }
 
 /// Whether Unicode files a character under letters, as Python's `isalpha` asks.
-fn is_letter(c: char) -> bool {
+pub(super) fn is_letter(c: char) -> bool {
     if c.is_ascii() {
         c.is_ascii_alphabetic()
     } else {
@@ -210,17 +226,10 @@ fn judge_lines(config: &GopherQualityConfig, text: &str) -> Option<Decision> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::Splitter;
+    use crate::filters::testing;
 
     fn rule(text: &str) -> Option<String> {
-        let mut words = Vec::new();
-        Splitter::English.split_into(text, &mut words);
-        let view =
-            View { text, words: &words, characters: text.chars().count(), splitter: Splitter::English };
-        match judge(&GopherQualityConfig::default(), &view)? {
-            Decision::Drop(reason) => Some(reason.rule.into_owned()),
-            Decision::Keep => None,
-        }
+        testing::drop(&GopherQualityConfig::default(), text).map(|(rule, _)| rule)
     }
 
     #[test]

@@ -7,11 +7,12 @@
 //!
 //! Example: `yes\nno\nyes\nyes` has 2 of 4 lines that are copies and is dropped as `dup_line_frac`, 0.5.
 
-use orchestrator_core::Decision;
+use orchestrator_core::{Decision, Note};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{View, above, grams, ratio};
+use super::{RuleConfig, Rules, Scratch, Verdict, View, above, grams, ratio};
+use crate::files::{FileError, Files};
 use crate::words::is_space;
 
 /// Thresholds of `gopher-repetition`: the largest share that passes. `null` turns a rule off.
@@ -95,12 +96,28 @@ impl GopherRepetitionConfig {
             (10, "duplicated_10_n_grams", self.duplicated_10_n_grams),
         ]
     }
+}
 
-    /// Every threshold; each is on a share of the document.
-    pub(super) fn shares(&self) -> Vec<(&'static str, Option<f64>)> {
+impl RuleConfig for GopherRepetitionConfig {
+    fn thresholds(&self) -> Vec<(&'static str, Option<f64>)> {
         let grams =
             self.top().into_iter().chain(self.repeated()).map(|(_, rule, threshold)| (rule, threshold));
         self.pieces().into_iter().chain(grams).collect()
+    }
+
+    /// What n-grams that overlap cover is counted more than once, and may be more than the text.
+    fn shares(&self) -> &'static [&'static str] {
+        &["dup_para_frac", "dup_para_char_frac", "dup_line_frac", "dup_line_char_frac"]
+    }
+
+    fn build(&self, _files: &dyn Files) -> Result<Box<dyn Rules>, FileError> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl Rules for GopherRepetitionConfig {
+    fn judge(&self, view: &View<'_>, scratch: &mut Scratch, _notes: &mut Vec<Note>) -> Verdict {
+        judge(self, view, &mut scratch.grams).into()
     }
 }
 
@@ -128,7 +145,7 @@ pub(super) fn judge(
     {
         return Some(drop);
     }
-    table.load(text, words);
+    table.load(text, words, grams::Same::Letters);
     for (n, rule, threshold) in config.top() {
         if threshold.is_some()
             && let Some(length) = table.top(n)
@@ -172,17 +189,10 @@ fn split_at_newlines(text: &str, least: usize) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::Splitter;
+    use crate::filters::testing;
 
     fn judge_text(text: &str) -> Option<(String, String)> {
-        let mut words = Vec::new();
-        Splitter::English.split_into(text, &mut words);
-        let view =
-            View { text, words: &words, characters: text.chars().count(), splitter: Splitter::English };
-        match judge(&GopherRepetitionConfig::default(), &view, &mut grams::Table::default())? {
-            Decision::Drop(reason) => Some((reason.rule.into_owned(), reason.value)),
-            Decision::Keep => None,
-        }
+        testing::drop(&GopherRepetitionConfig::default(), text)
     }
 
     #[test]

@@ -5,139 +5,206 @@
 //!                                        └──── the first rule that fails names the drop ────┘
 //! ```
 //!
-//! A rule set is one file: its configuration, its rules with their reference, and its tests; and one line in
-//! [`RuleSet::judge`]. "Gopher" means different things to different projects, so thresholds come in named profiles.
+//! A rule set is one file: its configuration, its rules with their reference, and its tests; and one row in the
+//! [table]. "Gopher" means different things to different projects, so a set says whose reading it is, and a [`Profile`]
+//! names a project's sets in its order.
 
 mod c4;
+mod curator;
+mod dclm;
+mod dolma;
 mod fineweb;
+mod fineweb_2;
 mod gopher_quality;
 mod gopher_repetition;
 mod grams;
+mod table;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod url;
+
+use std::sync::Arc;
 
 use orchestrator_core::{Decision, Document, Note};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use c4::C4Config;
+pub use curator::CuratorConfig;
+pub use dclm::DclmConfig;
+pub use dolma::{DolmaC4Config, DolmaGopherConfig};
 pub use fineweb::FinewebConfig;
+pub use fineweb_2::{Fineweb2Config, Fineweb2Language};
 pub use gopher_quality::GopherQualityConfig;
 pub use gopher_repetition::GopherRepetitionConfig;
+pub use table::{FilterConfig, RuleSet};
+pub use url::UrlConfig;
 
-use crate::step::{ConfigError, Languages, Step, applies};
+use crate::files::{FileError, Files, NoFiles};
+use crate::step::{ConfigError, Step, applies};
 use crate::words::{Span, Splitter};
 
-/// Whose reading of the published rules is followed.
+/// Whose reading of the published rules is followed: the rule sets that judge where `rules` are not given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Profile {
-    /// datatrove's, with which FineWeb was made: only extra copies count as duplicates, words are spaCy's.
+    /// datatrove's, with which FineWeb was made: `gopher-repetition`, `gopher-quality`, `c4`, `fineweb`.
     #[default]
     Datatrove,
+    /// FineWeb-2's, for other languages than English: `fineweb-2`.
+    #[serde(rename = "fineweb-2")]
+    Fineweb2,
+    /// Dolma's, for its web part: `dolma-gopher`, `dolma-c4`.
+    Dolma,
+    /// DCLM-Baseline's: `dclm`.
+    Dclm,
+    /// NeMo Curator's, for English: `curator`.
+    Curator,
 }
 
-/// A published set of rules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum RuleSet {
-    /// Repeated paragraphs, lines and n-grams (Gopher).
-    GopherRepetition,
-    /// Counts and lengths of words, symbols, bullets, stop words (Gopher).
-    GopherQuality,
-    /// Lines that are no prose go; documents of too few sentences go (C4).
-    C4,
-    /// Line ends, short lines, repeated lines, lists (FineWeb).
-    Fineweb,
-}
-
-/// Which rules judge documents, in which order, with which thresholds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct FilterConfig {
-    /// Whose reading of the rules is followed.
-    pub profile: Profile,
-    /// The rule sets, in order; the first rule that fails names the drop.
-    pub rules: Vec<RuleSet>,
-    /// Thresholds of `gopher-repetition`.
-    pub gopher_repetition: GopherRepetitionConfig,
-    /// Thresholds of `gopher-quality`.
-    pub gopher_quality: GopherQualityConfig,
-    /// Options of `c4`.
-    pub c4: C4Config,
-    /// Thresholds of `fineweb`.
-    pub fineweb: FinewebConfig,
-    /// Languages to judge; the rules' own, English, where not given. Other documents pass untouched.
-    pub languages: Languages,
-    /// Writes this stage's documents even where the next stage could read them in passing.
-    pub keep: bool,
-}
-
-impl Default for FilterConfig {
-    fn default() -> Self {
-        Self {
-            profile: Profile::default(),
-            rules: vec![RuleSet::GopherRepetition, RuleSet::GopherQuality, RuleSet::C4, RuleSet::Fineweb],
-            gopher_repetition: GopherRepetitionConfig::default(),
-            gopher_quality: GopherQualityConfig::default(),
-            c4: C4Config::default(),
-            fineweb: FinewebConfig::default(),
-            languages: None,
-            keep: false,
+impl Profile {
+    /// The sets of rules, in the project's order.
+    pub fn rules(self) -> &'static [RuleSet] {
+        match self {
+            Self::Datatrove => {
+                &[RuleSet::GopherRepetition, RuleSet::GopherQuality, RuleSet::C4, RuleSet::Fineweb]
+            }
+            Self::Fineweb2 => &[RuleSet::Fineweb2],
+            Self::Dolma => &[RuleSet::DolmaGopher, RuleSet::DolmaC4],
+            Self::Dclm => &[RuleSet::Dclm],
+            Self::Curator => &[RuleSet::Curator],
         }
     }
 }
 
-/// The largest value of a threshold on a share of something.
-const SHARE: f64 = 1.0;
-/// For thresholds on what there can be any number of for each word.
-const UNBOUNDED: f64 = f64::INFINITY;
+/// What a rule set's configuration does for its stage.
+trait RuleConfig {
+    /// Thresholds by key: numbers that may not be negative.
+    fn thresholds(&self) -> Vec<(&'static str, Option<f64>)>;
+
+    /// Those of the thresholds that are on a share of something, and so at most 1; of what there can be any number of for
+    /// each word there can be more.
+    fn shares(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Checks what the types cannot say beyond that.
+    fn validate(&self) -> Result<(), ConfigError> {
+        Ok(())
+    }
+
+    /// Every path that the options name, with its key.
+    fn locations(&mut self) -> Vec<(String, &mut String)> {
+        Vec::new()
+    }
+
+    /// Writes out what options stand for, paths being absolute.
+    fn resolve(&mut self) {}
+
+    /// Whether the rules change texts, and so where the notes of a second set would point.
+    fn edits(&self) -> bool {
+        false
+    }
+
+    /// Makes the rules ready to judge; reads the files that the options name.
+    fn build(&self, files: &dyn Files) -> Result<Box<dyn Rules>, FileError>;
+}
+
+/// A set of rules that is ready to judge, shared by all tasks of a process.
+trait Rules: Send + Sync {
+    /// The language that the rules are written for; documents in others pass unless the stage names them.
+    fn language(&self) -> Option<&'static str> {
+        Some("en")
+    }
+
+    /// How words of a document in a language are cut for the view, if the rules look at any.
+    fn splitter(&self, language: Option<&str>) -> Option<Splitter> {
+        Some(Splitter::for_language(language))
+    }
+
+    /// Judges a document.
+    fn judge(&self, view: &View<'_>, scratch: &mut Scratch, notes: &mut Vec<Note>) -> Verdict;
+}
 
 impl FilterConfig {
+    /// The sets that judge, in order.
+    pub fn rules(&self) -> &[RuleSet] {
+        self.rules.as_deref().unwrap_or(self.profile.rules())
+    }
+
     /// Checks what the types cannot say.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        if self.rules.is_empty() {
+        let rules = self.rules();
+        if rules.is_empty() {
             return Err(ConfigError::new("rules", "is empty: expected at least one, or no such key"));
         }
-        for (index, rule) in self.rules.iter().enumerate() {
-            if self.rules[..index].contains(rule) {
-                return Err(ConfigError::new(
-                    format!("rules[{index}]"),
-                    "is named twice; expected each rule set once",
+        let mut editing = None;
+        for (index, set) in rules.iter().enumerate() {
+            let wrong = |message: String| Err(ConfigError::new(format!("rules[{index}]"), message));
+            if rules[..index].contains(set) {
+                return wrong("is named twice; expected each rule set once".to_owned());
+            }
+            let options = self.options(*set);
+            if options.edits()
+                && let Some(first) = editing.replace(*set)
+            {
+                let (first, second) = (RuleSet::name(first), set.name());
+                return wrong(format!(
+                    "both `{first}` and `{second}` edit texts: expected one of them, and the other in a `filter` of its own"
                 ));
             }
-        }
-        let shares = self.gopher_repetition.shares().into_iter().map(|(key, value)| (key, value, SHARE));
-        let thresholds = shares
-            .map(|threshold| ("gopher_repetition", threshold))
-            .chain(self.gopher_quality.thresholds().map(|threshold| ("gopher_quality", threshold)))
-            .chain(self.fineweb.thresholds().map(|threshold| ("fineweb", threshold)));
-        for (set, (key, value, most)) in thresholds {
-            let Some(value) = value else { continue };
-            if !(value.is_finite() && (0.0..=most).contains(&value)) {
-                let expected = if most.is_finite() { "0 to 1" } else { "a number that is not negative" };
-                return Err(ConfigError::new(
-                    format!("{set}.{key}"),
-                    format!("is {value}; expected {expected}"),
-                ));
+            let within =
+                |error: ConfigError| ConfigError::new(format!("{}.{}", set.key(), error.key), error.message);
+            options.validate().map_err(within)?;
+            for (key, value) in options.thresholds() {
+                let Some(value) = value else { continue };
+                let (most, expected) = if options.shares().contains(&key) {
+                    (1.0, "0 to 1")
+                } else {
+                    (f64::MAX, "a number that is not negative")
+                };
+                if !(0.0..=most).contains(&value) {
+                    return Err(within(ConfigError::new(key, format!("is {value}; expected {expected}"))));
+                }
             }
         }
-        self.gopher_quality.validate()?;
-        self.c4.validate()
+        for set in RuleSet::ALL.iter().filter(|set| !rules.contains(set) && self.is_given(**set)) {
+            let named: Vec<String> = rules.iter().map(|set| format!("`{}`", set.name())).collect();
+            return Err(ConfigError::new(
+                set.key(),
+                format!("is given, but `{}` is not among the rules: {}", set.name(), named.join(", ")),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Writes out what the profile stands for: the rule sets and their options.
+    pub fn resolve(&mut self) {
+        let rules = self.rules().to_vec();
+        rules.iter().for_each(|set| self.write_out(*set));
+        self.rules = Some(rules);
     }
 }
 
-/// A document's text with its words, as one rule set hands it to the next.
+/// A document as one rule set after the other sees it.
 struct View<'a> {
     text: &'a str,
+    /// Where it was fetched from, where known.
+    url: Option<&'a str>,
+    language: Option<&'a str>,
+    /// The words, cut as the set asked for.
     words: &'a [Span],
+    splitter: Splitter,
     /// Characters of `text`.
     characters: usize,
-    splitter: Splitter,
 }
 
-/// What a rule set that edits leaves: the new text and its words.
+/// What a rule set that edits leaves: the new text, and its words where it knows them.
 struct Edited {
     text: String,
-    words: Vec<Span>,
+    words: Option<Vec<Span>>,
 }
 
 /// The verdict of one rule set.
@@ -153,58 +220,95 @@ impl From<Option<Decision>> for Verdict {
     }
 }
 
-impl RuleSet {
-    /// The table of rule sets.
-    fn judge(
-        self,
-        config: &FilterConfig,
-        view: &View<'_>,
-        grams: &mut grams::Table,
-        notes: &mut Vec<Note>,
-    ) -> Verdict {
-        match self {
-            Self::GopherRepetition => gopher_repetition::judge(&config.gopher_repetition, view, grams).into(),
-            Self::GopherQuality => gopher_quality::judge(&config.gopher_quality, view).into(),
-            Self::C4 => c4::judge(&config.c4, view, notes),
-            Self::Fineweb => fineweb::judge(&config.fineweb, view, grams).into(),
-        }
+/// Space that one document after the other uses. No document may leave anything in it for the next.
+#[derive(Default)]
+struct Scratch {
+    grams: grams::Table,
+    words: Vec<Span>,
+}
+
+/// Why a filter cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FilterError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A file that it names is wrong.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// The rule sets of a configuration, ready to judge: built once, shared by every task of a process.
+pub struct Filter {
+    languages: crate::step::Languages,
+    rules: Vec<Box<dyn Rules>>,
+}
+
+impl Filter {
+    /// Checks a configuration and reads the files that it names.
+    pub fn new(config: &FilterConfig, files: &dyn Files) -> Result<Self, FilterError> {
+        config.validate()?;
+        let rules =
+            config.rules().iter().map(|set| config.options(*set).build(files)).collect::<Result<_, _>>()?;
+        Ok(Self { languages: config.languages.clone(), rules })
     }
 }
 
-/// Judges documents by the rule sets of a configuration.
+/// Judges documents by the rule sets of a filter.
 pub struct FilterStep {
-    config: FilterConfig,
+    filter: Arc<Filter>,
     words: Vec<Span>,
-    grams: grams::Table,
+    scratch: Scratch,
+}
+
+impl From<Arc<Filter>> for FilterStep {
+    fn from(filter: Arc<Filter>) -> Self {
+        Self { filter, words: Vec::new(), scratch: Scratch::default() }
+    }
 }
 
 impl FilterStep {
-    /// Checks the configuration and makes the step.
-    pub fn new(config: &FilterConfig) -> Result<Self, ConfigError> {
-        config.validate()?;
-        Ok(Self { config: config.clone(), words: Vec::new(), grams: grams::Table::default() })
+    /// Makes the step of a configuration that names no files.
+    pub fn new(config: &FilterConfig) -> Result<Self, FilterError> {
+        Filter::new(config, &NoFiles).map(|filter| Arc::new(filter).into())
     }
 }
 
 impl Step for FilterStep {
     fn apply(&mut self, document: &mut Document, notes: &mut Vec<Note>) -> Decision {
-        if !applies(&self.config.languages, Some("en"), document) {
-            return Decision::Keep;
-        }
-        let splitter = Splitter::for_language(document.language.as_deref());
         let noted = notes.len();
         let mut words = std::mem::take(&mut self.words);
-        words.clear();
-        splitter.split_into(&document.text, &mut words);
+        // How `words` were cut, while they are those of the text.
+        let mut cut = None;
         let mut decision = Decision::Keep;
-        for rules in &self.config.rules {
-            let text = &document.text;
-            let view = View { text, words: &words, characters: character_count(text), splitter };
-            match rules.judge(&self.config, &view, &mut self.grams, notes) {
+        for rules in &self.filter.rules {
+            if !applies(&self.filter.languages, rules.language(), document) {
+                continue;
+            }
+            let splitter = rules.splitter(document.language.as_deref());
+            if let Some(splitter) = splitter
+                && cut != Some(splitter)
+            {
+                words.clear();
+                splitter.split_into(&document.text, &mut words);
+                cut = Some(splitter);
+            }
+            let view = View {
+                text: &document.text,
+                url: document.url.as_deref(),
+                language: document.language.as_deref(),
+                words: if splitter.is_some() { &words } else { &[] },
+                splitter: splitter.unwrap_or_default(),
+                characters: character_count(&document.text),
+            };
+            match rules.judge(&view, &mut self.scratch, notes) {
                 Verdict::Keep => {}
                 Verdict::Edit(edited) => {
                     document.text = edited.text;
-                    words = edited.words;
+                    match edited.words {
+                        Some(left) => words = left,
+                        None => cut = None,
+                    }
                 }
                 Verdict::Drop(drop) => {
                     // Notes tell of documents that go on.
@@ -246,134 +350,4 @@ fn dropped(rule: &'static str, measured: f64) -> Decision {
 /// `count` ÷ `of`, where nothing of nothing is none of it.
 fn ratio(count: usize, of: usize) -> f64 {
     if count == 0 { 0.0 } else { count as f64 / of as f64 }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PROSE: &str = "The river rose slowly that spring, and the people of the valley watched it with care. \
-        Every morning a child walked down to the old stone bridge to read the marks that were cut into its side. \
-        She wrote each number in a small book, because her father had asked her to, and he was not there to ask why. \
-        In May the water reached the seventh mark. Nobody living had seen it so high, though the oldest house kept \
-        a line on its kitchen wall. They moved the animals to the hill, carried what they could, and waited together.";
-
-    fn judge(config: &FilterConfig, text: &str) -> (Decision, Document, Vec<Note>) {
-        let mut document = Document::new("test", 0, text);
-        let mut notes = Vec::new();
-        let decision =
-            FilterStep::new(config).expect("a valid configuration").apply(&mut document, &mut notes);
-        (decision, document, notes)
-    }
-
-    #[test]
-    fn plain_prose_passes_all_rules_unedited() {
-        let (decision, document, notes) = judge(&FilterConfig::default(), PROSE);
-        assert_eq!((decision, document.text.as_str(), notes.len()), (Decision::Keep, PROSE, 0));
-    }
-
-    #[test]
-    fn the_first_failing_rule_set_names_the_drop() {
-        let drop = |config: &FilterConfig, text: &str| match judge(config, text).0 {
-            Decision::Drop(reason) => reason.rule.into_owned(),
-            Decision::Keep => "kept".to_owned(),
-        };
-        let default = FilterConfig::default();
-        assert_eq!(drop(&default, PROSE), "kept");
-        assert_eq!(drop(&default, ""), "empty");
-        assert_eq!(drop(&default, "A short note."), "top_2_gram");
-        let quality = FilterConfig { rules: vec![RuleSet::GopherQuality], ..FilterConfig::default() };
-        assert_eq!(drop(&quality, "A short note."), "gopher_short_doc");
-    }
-
-    #[test]
-    fn later_rules_see_the_text_that_c4_leaves_and_a_drop_leaves_no_notes() {
-        let text = format!("Menu\n\n{PROSE}\n{PROSE} Enable javascript now please.\n");
-        let config = FilterConfig { rules: vec![RuleSet::C4, RuleSet::Fineweb], ..FilterConfig::default() };
-        let (decision, document, notes) = judge(&config, &text);
-        assert_eq!((decision, document.text.as_str()), (Decision::Keep, PROSE));
-        let spans: Vec<_> = notes.iter().map(|note| (note.rule.as_ref(), note.start, note.end)).collect();
-        assert_eq!(
-            spans,
-            [("few_words_line", 0, 4), ("javascript_line", 7 + PROSE.len() as u64, text.len() as u64 - 1),]
-        );
-        let strict = FilterConfig {
-            fineweb: FinewebConfig {
-                short_line_ratio: Some(0.0),
-                short_line_length: 9999,
-                ..FinewebConfig::default()
-            },
-            ..config
-        };
-        let (decision, _, notes) = judge(&strict, &text);
-        assert!(!decision.is_keep() && notes.is_empty());
-    }
-
-    #[test]
-    fn other_languages_pass_unless_named() {
-        let mut document = Document { language: Some("de".into()), ..Document::new("test", 0, "Kurz.") };
-        let mut step = FilterStep::new(&FilterConfig::default()).expect("valid");
-        assert!(step.apply(&mut document, &mut Vec::new()).is_keep());
-        let named = FilterConfig { languages: Some(vec!["de".into()]), ..FilterConfig::default() };
-        assert!(!FilterStep::new(&named).expect("valid").apply(&mut document, &mut Vec::new()).is_keep());
-    }
-
-    #[test]
-    fn wrong_values_are_named_by_key() {
-        let twice = FilterConfig { rules: vec![RuleSet::C4, RuleSet::C4], ..FilterConfig::default() };
-        assert_eq!(twice.validate().expect_err("twice").key, "rules[1]");
-        let negative = FilterConfig {
-            fineweb: FinewebConfig { list_ratio: Some(-1.0), ..FinewebConfig::default() },
-            ..FilterConfig::default()
-        };
-        assert_eq!(negative.validate().expect_err("negative").key, "fineweb.list_ratio");
-        let none = FilterConfig { rules: vec![], ..FilterConfig::default() };
-        assert_eq!(none.validate().expect_err("no rules").key, "rules");
-    }
-
-    #[test]
-    fn thresholds_that_no_document_can_pass_or_fail_are_refused() {
-        let error = |config: FilterConfig| config.validate().expect_err("an impossible value").to_string();
-        let repetition = |dup_line_frac| FilterConfig {
-            gopher_repetition: GopherRepetitionConfig {
-                dup_line_frac: Some(dup_line_frac),
-                ..GopherRepetitionConfig::default()
-            },
-            ..FilterConfig::default()
-        };
-        assert_eq!(error(repetition(7.0)), "`gopher_repetition.dup_line_frac`: is 7; expected 0 to 1");
-        assert!(repetition(1.0).validate().is_ok() && repetition(0.0).validate().is_ok());
-        let quality = |gopher_quality| FilterConfig { gopher_quality, ..FilterConfig::default() };
-        let gopher = GopherQualityConfig::default;
-        for (config, expected) in [
-            (
-                GopherQualityConfig { gopher_below_alpha_threshold: Some(2.0), ..gopher() },
-                "`gopher_quality.gopher_below_alpha_threshold`: is 2; expected 0 to 1",
-            ),
-            (
-                GopherQualityConfig { gopher_short_doc: Some(500), gopher_long_doc: Some(10), ..gopher() },
-                "`gopher_quality.gopher_long_doc`: is 10; expected 500 or more: `gopher_short_doc` drops what has fewer words",
-            ),
-            (
-                GopherQualityConfig { gopher_short_doc: None, gopher_long_doc: Some(0), ..gopher() },
-                "`gopher_quality.gopher_long_doc`: is 0; expected 1 or more",
-            ),
-            (
-                GopherQualityConfig { gopher_above_avg_threshold: Some(2.5), ..gopher() },
-                "`gopher_quality.gopher_above_avg_threshold`: is 2.5; expected 3 or more, which is `gopher_below_avg_threshold`",
-            ),
-            (
-                GopherQualityConfig { gopher_enough_stop_words: Some(9), ..gopher() },
-                "`gopher_quality.gopher_enough_stop_words`: is 9; expected at most 8, for there are no more `stop_words`",
-            ),
-        ] {
-            assert_eq!(error(quality(config)), expected);
-        }
-        // What is counted for each word can be there more often than words are.
-        let many = GopherQualityConfig { gopher_too_many_hashes: Some(2.0), ..gopher() };
-        assert!(quality(many).validate().is_ok());
-        let c4 = C4Config { max_word_length: Some(0), ..C4Config::default() };
-        let all_lines = error(FilterConfig { c4, ..FilterConfig::default() });
-        assert_eq!(all_lines, "`c4.max_word_length`: is 0; expected 1 or more, or null");
-    }
 }

@@ -34,6 +34,11 @@ const BUILT_IN_THRESHOLD: f64 = 0.5;
 /// Without a `model` a detector for 69 languages is used that needs no file. It looks at 1 KiB of a text; its score is
 /// how far the best language's trigrams and alphabet lie before the second's (1: nothing else is near), which is no
 /// probability, so its default threshold is another.
+///
+/// Short texts are judged like others, and more often wrongly. Of pieces of 10, 20, 50, 100 and 500 characters of the
+/// Declaration of Human Rights in 102 files, `lid.176.ftz` names 46, 60, 70, 75 and 79 % rightly; of those above 0.65,
+/// 69, 80, 88, 91 and 93 %. So the threshold is little help below 50 characters: drop short texts before
+/// (`clean: {min_characters: 50}`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LanguageConfig {

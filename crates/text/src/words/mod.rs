@@ -43,6 +43,8 @@ pub enum Splitter {
     English,
     /// Unicode's word boundaries, for every other language.
     Unicode,
+    /// What white space parts, marks included: words as Python's `str.split` gives them.
+    Whitespace,
 }
 
 impl Splitter {
@@ -63,6 +65,14 @@ impl Splitter {
                     .filter(|(_, word)| !word.chars().all(is_space))
                     .map(|(start, word)| Span { start, end: start + word.len() }),
             ),
+            Self::Whitespace => {
+                let mut at = 0;
+                while let Some(found) = text[at..].find(|c| !is_space(c)) {
+                    let start = at + found;
+                    at = text[start..].find(is_space).map_or(text.len(), |length| start + length);
+                    words.push(Span { start, end: at });
+                }
+            }
         }
     }
 
@@ -209,7 +219,7 @@ mod tests {
     proptest! {
         #[test]
         fn words_are_ordered_disjoint_and_cover_all_but_white_space(text in "\\PC{0,60}|[a-z'.,:;()$ \\-0-9…’\\n]{0,60}") {
-            for splitter in [Splitter::English, Splitter::Unicode] {
+            for splitter in [Splitter::English, Splitter::Unicode, Splitter::Whitespace] {
                 let mut words = Vec::new();
                 splitter.split_into(&text, &mut words);
                 let mut end = 0;

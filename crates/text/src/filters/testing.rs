@@ -1,0 +1,42 @@
+//! Judging one text by one rule set, for the sets' own tests.
+
+use orchestrator_core::{Decision, Document, Note};
+
+use super::{RuleConfig, Scratch, Verdict, View, character_count};
+use crate::files::NoFiles;
+
+/// What a set says of a document.
+pub(super) fn verdict(config: &dyn RuleConfig, document: &Document, notes: &mut Vec<Note>) -> Verdict {
+    let rules = config.build(&NoFiles).expect("a set without files");
+    let splitter = rules.splitter(document.language.as_deref());
+    let mut words = Vec::new();
+    if let Some(splitter) = splitter {
+        splitter.split_into(&document.text, &mut words);
+    }
+    let view = View {
+        text: &document.text,
+        url: document.url.as_deref(),
+        language: document.language.as_deref(),
+        words: &words,
+        splitter: splitter.unwrap_or_default(),
+        characters: character_count(&document.text),
+    };
+    rules.judge(&view, &mut Scratch::default(), notes)
+}
+
+/// The rule and value that a text is dropped by, if it is.
+pub(super) fn drop(config: &dyn RuleConfig, text: &str) -> Option<(String, String)> {
+    match verdict(config, &Document::new("test", 0, text), &mut Vec::new()) {
+        Verdict::Drop(Decision::Drop(reason)) => Some((reason.rule.into_owned(), reason.value)),
+        Verdict::Keep | Verdict::Edit(_) | Verdict::Drop(Decision::Keep) => None,
+    }
+}
+
+/// Asserts the drop rule and value of each text.
+pub(super) fn assert_drops(config: &dyn RuleConfig, cases: &[(&str, Option<(&str, &str)>)]) {
+    for (text, expected) in cases {
+        let found = drop(config, text);
+        let found = found.as_ref().map(|(rule, value)| (rule.as_str(), value.as_str()));
+        assert_eq!(found, *expected, "{}", text.chars().take(200).collect::<String>());
+    }
+}
