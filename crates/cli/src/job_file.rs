@@ -4,7 +4,9 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::Context;
-use orchestrator_job::{InputFile, Job, JobFile, Resolved, Stage, StageFile, Surroundings, decode};
+use orchestrator_job::{
+    InputFile, Job, JobFile, Resolved, Stage, StageFile, Surroundings, decode, takes_glob,
+};
 use orchestrator_pipeline::inputs;
 use orchestrator_storage::{AllowedRoots, Entry, OpenOptions, Store};
 use orchestrator_text::fasttext;
@@ -120,12 +122,12 @@ fn frozen(stage: u32, key: &str, url: String, entry: Entry) -> StageFile {
     }
 }
 
-/// The files that a key of a stage names: what stands in a list is a glob, the others are one file each.
+/// The files that a key of a stage names.
 fn find(stage: &str, key: &str, url: &str) -> Result<Vec<(String, Entry)>, String> {
     if key == "tokenizer" {
         return find_tokenizer(url);
     }
-    let found = if key.ends_with(']') {
+    let found = if takes_glob(key) {
         inputs::find(url, &AllowedRoots::any()).map_err(|error| in_words(&error))?
     } else {
         let entry = inputs::stat(url, &AllowedRoots::any()).map_err(|error| in_words(&error))?;

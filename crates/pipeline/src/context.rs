@@ -11,6 +11,7 @@ use orchestrator_storage::{AllowedRoots, OpenOptions, RelativePath, Store};
 use orchestrator_text::fasttext::Model;
 
 use crate::error::TaskError;
+use crate::inputs::{self, InputError};
 use crate::models::ModelCache;
 use crate::shared::Shared;
 
@@ -98,6 +99,12 @@ impl JobContext {
             }
         }
         Ok((store, path))
+    }
+
+    /// The files that a pattern of the job file stood for when the job was handed in, in bytewise order of their URLs.
+    /// What has come since is none of them; what has gone is found missing by [`Self::locate`].
+    pub(crate) fn named(&self, pattern: &str) -> Result<Vec<String>, InputError> {
+        inputs::among(pattern, self.frozen.keys().map(String::as_str))
     }
 
     /// A fastText model: read and parsed once for all tasks of this process.

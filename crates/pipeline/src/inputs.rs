@@ -224,6 +224,21 @@ pub fn find(pattern: &str, roots: &AllowedRoots) -> Result<Vec<(String, Entry)>,
     Ok(stat(&path, roots)?.map(|entry| (path, entry)).into_iter().collect())
 }
 
+/// Which of `urls` a pattern stands for.
+pub(crate) fn among<'a>(
+    pattern: &str,
+    urls: impl Iterator<Item = &'a str>,
+) -> Result<Vec<String>, InputError> {
+    let matches: Box<dyn Fn(&str) -> bool> = if is_glob(pattern) {
+        let glob = matcher(pattern)?;
+        Box::new(move |url| glob.is_match(url))
+    } else {
+        let path = literal(pattern);
+        Box::new(move |url| url == path)
+    };
+    Ok(urls.filter(|url| matches(url)).map(str::to_owned).collect())
+}
+
 /// The file of that very name, if there is one.
 pub fn stat(url: &str, roots: &AllowedRoots) -> Result<Option<Entry>, InputError> {
     stat_with(url, roots, OpenOptions::default())

@@ -7,45 +7,43 @@ use orchestrator_text::files::{FileError, Files, ReadFile};
 
 use crate::context::JobContext;
 use crate::error::TaskError;
-use crate::inputs;
 
 /// Bytes that are read of a file at once.
 const BUFFER_BYTES: usize = 256 << 10;
+
+/// Finds the store of a file.
+type Locate<'a> = dyn Fn(&str) -> Result<(Store, RelativePath), TaskError> + 'a;
 
 /// The files that a job may name, as they were when it was handed in.
 pub(crate) struct StoreFiles<'a>(pub(crate) &'a JobContext);
 
 impl Files for StoreFiles<'_> {
     fn each(&self, location: &str, read: &mut ReadFile<'_>) -> Result<(), FileError> {
-        let found = inputs::find(location, &self.0.host.roots)
-            .map_err(|error| FileError::new(location, message(&error)))?;
-        each_of(location, found.into_iter().map(|(url, _)| url), &|url| self.0.locate(url), read)
+        let urls = self.0.named(location).map_err(|error| FileError::new(location, message(&error)))?;
+        each_of(location, &urls, &|url| self.0.locate(url), read)
     }
 }
 
 /// Opens files one after the other and hands them on, decompressed.
 fn each_of(
     location: &str,
-    urls: impl Iterator<Item = String>,
-    locate: &dyn Fn(&str) -> Result<(Store, RelativePath), TaskError>,
+    urls: &[String],
+    locate: &Locate<'_>,
     read: &mut ReadFile<'_>,
 ) -> Result<(), FileError> {
-    let mut any = false;
+    if urls.is_empty() {
+        return Err(FileError::new(location, "leads to no file; expected a path, URL or glob of files"));
+    }
     for url in urls {
-        any = true;
-        let wrong = |error: &dyn std::error::Error| FileError::new(&url, message(error));
-        let (store, path) = locate(&url).map_err(|error| wrong(&error))?;
+        let wrong = |error: &dyn std::error::Error| FileError::new(url, message(error));
+        let (store, path) = locate(url).map_err(|error| wrong(&error))?;
         let stream = store.open_reader(&path, None).map_err(|error| wrong(&error))?;
-        let (_, compression) = formats::detect_compression(&url);
+        let (_, compression) = formats::detect_compression(url);
         let stream: Box<dyn Read + Send> =
             formats::decompress(stream, compression).map_err(|error| wrong(&error))?;
-        read(&url, &mut BufReader::with_capacity(BUFFER_BYTES, stream))?;
+        read(url, &mut BufReader::with_capacity(BUFFER_BYTES, stream))?;
     }
-    if any {
-        Ok(())
-    } else {
-        Err(FileError::new(location, "leads to no file; expected a path, URL or glob of files"))
-    }
+    Ok(())
 }
 
 /// An error with its causes in one line.
@@ -66,6 +64,7 @@ mod tests {
     use orchestrator_storage::{AllowedRoots, OpenOptions};
 
     use super::*;
+    use crate::inputs;
 
     #[test]
     fn files_of_a_glob_come_in_order_and_decompressed() {
@@ -78,10 +77,12 @@ mod tests {
         std::fs::write(path("usage"), "other").expect("a file");
         let mut seen = Vec::new();
         let pattern = format!("{}/{{domains,urls,domains.gz,urls.gz}}", directory.path().display());
-        let urls =
-            inputs::find(&pattern, &AllowedRoots::any()).expect("a glob").into_iter().map(|(url, _)| url);
+        let found = inputs::find(&pattern, &AllowedRoots::any()).expect("a glob");
+        let urls: Vec<String> = found.into_iter().map(|(url, _)| url).collect();
+        let again = inputs::among(&pattern, urls.iter().map(String::as_str).chain(["/elsewhere/urls"]));
+        assert_eq!(again.expect("the same glob"), urls);
         let locate = |url: &str| Ok(Store::locate(url, OpenOptions::default())?);
-        each_of(&pattern, urls, &locate, &mut |name, content| {
+        each_of(&pattern, &urls, &locate, &mut |name, content| {
             let mut text = String::new();
             content.read_to_string(&mut text).map_err(|error| FileError::new(name, error.to_string()))?;
             seen.push((name.rsplit('/').next().unwrap_or_default().to_owned(), text));
@@ -89,7 +90,7 @@ mod tests {
         })
         .expect("both files");
         assert_eq!(seen, [("domains".into(), "plain".to_owned()), ("urls.gz".into(), "packed".to_owned())]);
-        let missing = each_of("/no/such/list", std::iter::empty(), &locate, &mut |_, _| Ok(()));
+        let missing = each_of("/no/such/list", &[], &locate, &mut |_, _| Ok(()));
         let missing = missing.expect_err("no file");
         assert!(missing.to_string().contains("`/no/such/list`"), "{missing}");
     }

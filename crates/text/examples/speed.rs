@@ -12,6 +12,8 @@ use orchestrator_text::fasttext::{Model, Scratch};
 use orchestrator_text::filters::{FilterConfig, FilterStep, Profile};
 
 type Error = Box<dyn std::error::Error>;
+/// What is found in a text, in one line.
+type Judge = Box<dyn FnMut(&str) -> String>;
 
 fn main() -> Result<(), Error> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -23,7 +25,7 @@ fn main() -> Result<(), Error> {
         let row: serde_json::Value = serde_json::from_str(&line?)?;
         texts.push(row["text"].as_str().unwrap_or_default().to_owned());
     }
-    let mut judge: Box<dyn FnMut(&str) -> String> = match (what.as_str(), rest) {
+    let mut judge: Judge = match (what.as_str(), rest) {
         ("read", _) => Box::new(|_| String::new()),
         ("filters", _) => filters()?,
         ("language", [model]) => language(&std::fs::read(model)?)?,
@@ -43,7 +45,7 @@ fn main() -> Result<(), Error> {
     Ok(())
 }
 
-fn filters() -> Result<Box<dyn FnMut(&str) -> String>, Error> {
+fn filters() -> Result<Judge, Error> {
     let mut steps = Vec::new();
     for &set in Profile::Datatrove.rules() {
         let config = FilterConfig { rules: Some(vec![set]), ..FilterConfig::default() };
@@ -63,7 +65,7 @@ fn filters() -> Result<Box<dyn FnMut(&str) -> String>, Error> {
     }))
 }
 
-fn language(model: &[u8]) -> Result<Box<dyn FnMut(&str) -> String>, Error> {
+fn language(model: &[u8]) -> Result<Judge, Error> {
     let model = Model::read(model)?;
     let mut scratch = Scratch::default();
     Ok(Box::new(move |text| match model.predict(text, 1, &mut scratch).first() {

@@ -127,16 +127,16 @@ enum Need {
 
 fn need(index: u32, stage: &Stage) -> Need {
     match stage {
+        Stage::Quality(config) if config.keep_fraction.is_some() => {
+            Need::Barrier { side: Side::Scores { stage: index }, phases: &[PhaseKind::Cutoff] }
+        }
         Stage::Read(_)
         | Stage::Clean(_)
         | Stage::Language(_)
         | Stage::Filter(_)
+        | Stage::Quality(_)
         | Stage::Decontaminate(_)
         | Stage::Pii(_) => Need::Document,
-        Stage::Quality(config) if config.keep_fraction.is_some() => {
-            Need::Barrier { side: Side::Scores { stage: index }, phases: &[PhaseKind::Cutoff] }
-        }
-        Stage::Quality(_) => Need::Document,
         Stage::Dedup(_) => Need::Barrier {
             side: Side::Signatures { stage: index },
             phases: &[PhaseKind::Bands, PhaseKind::Clusters],

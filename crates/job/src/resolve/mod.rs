@@ -75,8 +75,7 @@ impl JobFile {
             for (key, path) in locations(stage) {
                 let located = match key.as_str() {
                     excluded if excluded.starts_with("exclude[") => surroundings.locate_exclusion(path),
-                    // What stands in a list is a glob; the others name one file.
-                    listed if listed.ends_with(']') => surroundings.locate_glob(path),
+                    listed if takes_glob(listed) => surroundings.locate_glob(path),
                     _ => surroundings.locate(path),
                 };
                 match located {
@@ -113,6 +112,11 @@ fn resolve_defaults(stage: &mut Stage) {
         Stage::Language(language) => language.threshold = Some(language.threshold()),
         _ => {}
     }
+}
+
+/// Whether the key of a stage's path takes a glob: what stands in a list does, all others name one file.
+pub fn takes_glob(key: &str) -> bool {
+    key.ends_with(']') || key.ends_with("].path")
 }
 
 /// Every path or URL that a stage names, with its key below the stage.

@@ -11,7 +11,6 @@ use super::{classifier_path, config};
 use crate::context::TaskContext;
 use crate::error::TaskError;
 use crate::files::AttemptFiles;
-use crate::inputs::{self, InputError};
 
 /// Text of examples held in memory; a classifier needs a sample, not a corpus.
 const EXAMPLES_BYTES: usize = 1 << 30;
@@ -43,14 +42,11 @@ fn texts(context: &TaskContext, patterns: &[String]) -> Result<Vec<String>, Task
     let mut texts = Vec::new();
     let mut bytes = 0;
     for pattern in patterns {
-        let found = inputs::find(pattern, &context.job.host.roots).map_err(|error| match error {
-            InputError::Storage(error) => error.into(),
-            other => TaskError::configuration("quality", other),
-        })?;
+        let found = context.job.named(pattern).map_err(|error| TaskError::configuration("quality", error))?;
         if found.is_empty() {
             return Err(TaskError::configuration("quality", format!("`{pattern}` matches no file")));
         }
-        for (url, _) in found {
+        for url in found {
             let (format, compression) = formats::detect(&url).ok_or_else(|| {
                 let message = format!("the format of `{url}` is not known from its name");
                 TaskError::configuration("quality", message)

@@ -49,11 +49,11 @@ pub struct DolmaGopherConfig {
     /// Characters in such lines ÷ characters in words, at most.
     pub fraction_of_characters_in_duplicate_lines: Option<f64>,
     /// Letters in all occurrences of the most frequent pair of words ÷ letters, at most.
-    pub fraction_of_characters_in_most_common_2gram: Option<f64>,
+    pub fraction_of_characters_in_most_common_2grams: Option<f64>,
     /// The same for three words.
-    pub fraction_of_characters_in_most_common_3gram: Option<f64>,
+    pub fraction_of_characters_in_most_common_3grams: Option<f64>,
     /// The same for four words.
-    pub fraction_of_characters_in_most_common_4gram: Option<f64>,
+    pub fraction_of_characters_in_most_common_4grams: Option<f64>,
     /// Letters in runs of five words that occur more than once ÷ letters in all runs of five words, at most.
     pub fraction_of_characters_in_duplicate_5grams: Option<f64>,
     /// The same for six words.
@@ -82,9 +82,9 @@ impl Default for DolmaGopherConfig {
             fraction_of_lines_ending_with_ellipsis: Some(0.3),
             fraction_of_duplicate_lines: Some(0.3),
             fraction_of_characters_in_duplicate_lines: Some(0.3),
-            fraction_of_characters_in_most_common_2gram: Some(0.2),
-            fraction_of_characters_in_most_common_3gram: Some(0.18),
-            fraction_of_characters_in_most_common_4gram: Some(0.16),
+            fraction_of_characters_in_most_common_2grams: Some(0.2),
+            fraction_of_characters_in_most_common_3grams: Some(0.18),
+            fraction_of_characters_in_most_common_4grams: Some(0.16),
             fraction_of_characters_in_duplicate_5grams: Some(0.15),
             fraction_of_characters_in_duplicate_6grams: Some(0.14),
             fraction_of_characters_in_duplicate_7grams: Some(0.13),
@@ -100,18 +100,18 @@ impl DolmaGopherConfig {
         [
             (
                 2,
-                "fraction_of_characters_in_most_common_2gram",
-                self.fraction_of_characters_in_most_common_2gram,
+                "fraction_of_characters_in_most_common_2grams",
+                self.fraction_of_characters_in_most_common_2grams,
             ),
             (
                 3,
-                "fraction_of_characters_in_most_common_3gram",
-                self.fraction_of_characters_in_most_common_3gram,
+                "fraction_of_characters_in_most_common_3grams",
+                self.fraction_of_characters_in_most_common_3grams,
             ),
             (
                 4,
-                "fraction_of_characters_in_most_common_4gram",
-                self.fraction_of_characters_in_most_common_4gram,
+                "fraction_of_characters_in_most_common_4grams",
+                self.fraction_of_characters_in_most_common_4grams,
             ),
         ]
     }
@@ -446,7 +446,7 @@ mod tests {
             required_word_count: None,
             fraction_of_duplicate_lines: lines,
             fraction_of_characters_in_duplicate_lines: characters,
-            fraction_of_characters_in_most_common_2gram: grams,
+            fraction_of_characters_in_most_common_2grams: grams,
             ..DolmaGopherConfig::default()
         };
         assert_drops(
@@ -459,7 +459,7 @@ mod tests {
         );
         assert_drops(
             &only(None, None, Some(0.2)),
-            &[("ab c ab c d", Some(("fraction_of_characters_in_most_common_2gram", "0.8571")))],
+            &[("ab c ab c d", Some(("fraction_of_characters_in_most_common_2grams", "0.8571")))],
         );
     }
 

@@ -170,7 +170,8 @@ impl FilterConfig {
                 }
             }
         }
-        for set in RuleSet::ALL.iter().filter(|set| !rules.contains(set) && self.is_given(**set)) {
+        let stray = RuleSet::ALL.iter().find(|set| !rules.contains(set) && self.is_given(**set));
+        if let Some(set) = stray {
             let named: Vec<String> = rules.iter().map(|set| format!("`{}`", set.name())).collect();
             return Err(ConfigError::new(
                 set.key(),
@@ -183,7 +184,9 @@ impl FilterConfig {
     /// Writes out what the profile stands for: the rule sets and their options.
     pub fn resolve(&mut self) {
         let rules = self.rules().to_vec();
-        rules.iter().for_each(|set| self.write_out(*set));
+        for set in &rules {
+            self.write_out(*set);
+        }
         self.rules = Some(rules);
     }
 }

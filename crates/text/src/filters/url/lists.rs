@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn entries_are_found_again_and_others_are_not() {
-        let text: String = (0..10_000).map(|n| format!("host-{n}.example\n")).collect();
+        let text: String = (0..10_000).map(|n| format!("host-{n}.example")).collect::<Vec<_>>().join("\n");
         let mut list = HashList::default();
         read_entries("list", &mut text.as_bytes(), str::to_owned, &mut list).expect("a list");
         read_entries("list", &mut text.as_bytes(), str::to_owned, &mut list).expect("the same again");

@@ -130,18 +130,17 @@ impl RuleConfig for UrlConfig {
                 }
             })?;
         }
-        let normal: [(_, fn(&str) -> String, _); 4] = [
-            (&resolved.domains, address::normal_host, &mut rules.domains),
-            (&resolved.urls, address::normal, &mut rules.urls),
-            (&resolved.hard_words, address::letters, &mut rules.hard_words),
-            (&resolved.soft_words, address::letters, &mut rules.soft_words),
-        ];
-        for (locations, normal, list) in normal {
+        let read = |locations: &[String], normal: fn(&str) -> String, list: &mut HashList| {
             for location in locations {
                 files.each(location, &mut |name, content| read_entries(name, content, normal, list))?;
             }
             list.finish();
-        }
+            Ok(())
+        };
+        read(&resolved.domains, address::normal_host, &mut rules.domains)?;
+        read(&resolved.urls, address::normal, &mut rules.urls)?;
+        read(&resolved.hard_words, address::letters, &mut rules.hard_words)?;
+        read(&resolved.soft_words, address::letters, &mut rules.soft_words)?;
         rules.subwords = automaton(&resolved.subwords, files)?;
         Ok(Box::new(rules))
     }
