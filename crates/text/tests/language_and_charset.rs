@@ -38,9 +38,12 @@ fn scores_equal_fasttexts_own() {
     for (line, (code, text)) in golden.lines().zip(&files) {
         let fields: Vec<&str> = line.split('\t').collect();
         assert_eq!(fields[0], code);
-        let found = model.predict(text, 2, &mut scratch);
-        for ((label, score), expected) in found.iter().zip(fields[1..].chunks(2)) {
-            assert_eq!(label.strip_prefix("__label__"), Some(expected[0]), "{code}");
+        let found = model.predict(text, usize::MAX, &mut scratch);
+        assert_eq!(found[0].0.strip_prefix("__label__"), Some(fields[1]), "{code}");
+        // Second labels may have scores that differ by less than fastText's table of exponentials, in either order.
+        for expected in fields[1..].chunks(2) {
+            let label = format!("__label__{}", expected[0]);
+            let score = found.iter().find(|(name, _)| *name == label).map_or(0.0, |(_, score)| *score);
             worst = worst.max((score - expected[1].parse::<f32>().expect("a score")).abs());
         }
     }

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use encoding_rs::{Encoding, MACINTOSH, WINDOWS_1250, WINDOWS_1251, WINDOWS_1252};
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick, is_nfkc_quick};
 
+use super::mojibake::repair;
 use super::{CleanConfig, UnicodeForm, Whitespace};
 
 /// The clean form of `text`.
@@ -83,36 +83,4 @@ fn is_stray(character: char) -> bool {
         || character == '\u{feff}'
         || code & 0xfffe == 0xfffe
         || (0xfdd0..=0xfdef).contains(&code)
-}
-
-/// Encodings that UTF-8 is misread as, the likeliest first.
-static MISREAD: [&Encoding; 4] = [WINDOWS_1252, WINDOWS_1251, WINDOWS_1250, MACINTOSH];
-
-/// The line with every run of characters beyond ASCII read again as UTF-8, where the run's bytes in an encoding are that.
-///
-/// A run must be UTF-8 as a whole: words in which letters follow letters never are, since each character of UTF-8 begins
-/// with a byte that is a letter in these encodings and goes on with bytes that are mostly signs.
-fn repair(line: &str) -> Option<String> {
-    if line.is_ascii() {
-        return None;
-    }
-    let mut repaired = String::new();
-    let (mut copied, mut at) = (0, 0);
-    while let Some(start) = line[at..].find(|c: char| !c.is_ascii()).map(|start| at + start) {
-        let end = line[start..].find(|c: char| c.is_ascii()).map_or(line.len(), |length| start + length);
-        if let Some(text) = MISREAD.iter().find_map(|encoding| read_again(encoding, &line[start..end])) {
-            repaired.push_str(&line[copied..start]);
-            repaired.push_str(&text);
-            copied = end;
-        }
-        at = end;
-    }
-    (copied > 0).then(|| repaired + &line[copied..])
-}
-
-fn read_again(encoding: &'static Encoding, run: &str) -> Option<String> {
-    let (bytes, _, unmappable) = encoding.encode(run);
-    let text = std::str::from_utf8(&bytes).ok().filter(|_| !unmappable)?;
-    // Misread text has no control characters in it; what gives some was something else.
-    (!text.contains(char::is_control)).then(|| text.to_owned())
 }

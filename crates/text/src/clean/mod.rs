@@ -6,6 +6,7 @@
 //! ```
 
 mod characters;
+mod mojibake;
 mod page;
 mod spans;
 #[cfg(test)]
@@ -89,7 +90,8 @@ pub struct CleanConfig {
     pub gutenberg: bool,
     /// Remove short lines about cookies, subscriptions and copyright.
     pub boilerplate_lines: bool,
-    /// Repair UTF-8 that somebody once read as Windows-1252, -1251, -1250 or as a Macintosh's (`Ã¼` for `ü`).
+    /// Repair UTF-8 that somebody once read as Windows-1252, -1251, -1250 or as a Macintosh's (`Ã¼` for `ü`), where that is
+    /// sure enough; short runs that words could end in, `Ü“`, stay.
     pub repair_mojibake: bool,
     /// Documents with fewer characters are dropped.
     pub min_characters: u64,

@@ -429,8 +429,8 @@ mod tests {
                 ),
                 (&prose.replace("the", "The"), Some(("required_word_count", "0"))),
                 (
-                    &prose.replace(' ', "\n- "),
-                    Some(("fraction_of_lines_starting_with_bullet_point", "0.9833")),
+                    &prose.replace(" w", "\n-w"),
+                    Some(("fraction_of_lines_starting_with_bullet_point", "0.9828")),
                 ),
                 (&lines("more…", 2), Some(("fraction_of_lines_ending_with_ellipsis", "0.5000"))),
                 (&lines("twice", 2), Some(("fraction_of_duplicate_lines", "0.5000"))),
