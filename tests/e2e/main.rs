@@ -10,6 +10,7 @@ mod full_disk;
 mod health;
 mod hostile;
 mod job_file;
+mod lists;
 mod mixing;
 mod models;
 mod placement;

@@ -1,15 +1,17 @@
 //! Runs one algorithm over the texts of a JSONL file, so many times, and prints what it found the first time.
 //!
-//! `speed WHAT FILE TIMES [MODEL]`, where WHAT is `filters` (datatrove's four sets, each on every document), `language`
-//! (a fastText model on every document) or `read` (nothing: what reading the file costs). It has no clock: who starts it
-//! measures the process. `benches/compare/filters.py` does, beside datatrove and fastText.
+//! `speed WHAT FILE TIMES [MODEL]`, where WHAT is `filters` (datatrove's four sets, each on every document), the name of
+//! one set (its verdict, and the xxh64 of the text that it leaves), `language` (a fastText model on every document) or
+//! `read` (nothing: what reading the file costs). It has no clock: who starts it measures the process.
+//! `benches/compare/filters.py` does, beside datatrove and fastText; `profiles.py` compares verdicts with other projects'.
 
 use std::io::{BufRead, BufReader, BufWriter, Write};
 
 use orchestrator_core::{Decision, Document};
 use orchestrator_text::Step;
 use orchestrator_text::fasttext::{Model, Scratch};
-use orchestrator_text::filters::{FilterConfig, FilterStep, Profile};
+use orchestrator_text::filters::{FilterConfig, FilterStep, Profile, RuleSet};
+use xxhash_rust::xxh64::xxh64;
 
 type Error = Box<dyn std::error::Error>;
 /// What is found in a text, in one line.
@@ -29,9 +31,13 @@ fn main() -> Result<(), Error> {
         ("read", _) => Box::new(|_| String::new()),
         ("filters", _) => filters()?,
         ("language", [model]) => language(&std::fs::read(model)?)?,
-        _ => {
-            return Err(format!("`{what}` is unknown: expected `filters`, `language MODEL` or `read`").into());
-        }
+        (name, _) => match RuleSet::ALL.iter().find(|set| set.name() == name) {
+            Some(set) => one_set(*set)?,
+            None => {
+                let expected = "expected `filters`, a rule set, `language MODEL` or `read`";
+                return Err(format!("`{what}` is unknown: {expected}").into());
+            }
+        },
     };
     let mut out = BufWriter::new(std::io::stdout().lock());
     for time in 0..times.parse()? {
@@ -62,6 +68,20 @@ fn filters() -> Result<Judge, Error> {
             });
         }
         found.join("\t")
+    }))
+}
+
+fn one_set(set: RuleSet) -> Result<Judge, Error> {
+    let config = FilterConfig { rules: Some(vec![set]), ..FilterConfig::default() };
+    let mut step = FilterStep::new(&config)?;
+    let mut notes = Vec::new();
+    Ok(Box::new(move |text| {
+        notes.clear();
+        let mut document = Document::new("", 0, text);
+        match step.apply(&mut document, &mut notes) {
+            Decision::Keep => format!("pass\t{:016x}", xxh64(document.text.as_bytes(), 0)),
+            Decision::Drop(reason) => format!("{}\t{}", reason.rule, reason.value),
+        }
     }))
 }
 

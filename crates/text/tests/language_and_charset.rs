@@ -1,13 +1,16 @@
-//! Language scores beside fastText's own, and legacy encodings read back, on the Declaration of Human Rights in 388 files.
+//! Language scores beside fastText's own, legacy encodings read back, misread texts repaired: on the Declaration of Human
+//! Rights in 388 files.
 //!
 //! `golden/lid_udhr.tsv` holds the two best labels that fastText 0.9.3 (PyPI) gives each file with `lid.176.ftz`, newlines as
-//! blanks. Both tests need `../shared/data/langid` and say so where it is absent.
+//! blanks. All tests need `../shared/data/langid` and say so where it is absent.
 
 use std::collections::BTreeMap;
 
 use encoding_rs::Encoding;
-use orchestrator_text::charset;
+use orchestrator_core::Document;
+use orchestrator_text::clean::{CleanConfig, CleanStep};
 use orchestrator_text::fasttext::{Model, Scratch};
+use orchestrator_text::{Step, charset};
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/langid");
 
@@ -111,4 +114,44 @@ fn texts_come_back_from_their_legacy_encodings() {
     }
     println!("{right} of {all} read back, {plain} more are ASCII");
     assert!(right * 100 >= all * 90, "{right} of {all}");
+}
+
+/// What `clean` makes of a plain text.
+fn cleaned(text: &str, repair_mojibake: bool) -> String {
+    let config = CleanConfig { repair_mojibake, min_characters: 0, ..CleanConfig::default() };
+    let mut document = Document::new("test", 0, text);
+    CleanStep::new(&config).expect("valid").apply(&mut document, &mut Vec::new());
+    document.text
+}
+
+#[test]
+fn misread_texts_are_repaired_and_no_text_is_touched_that_was_right() {
+    let Some(files) = files() else {
+        println!("skipped: ../shared is absent");
+        return;
+    };
+    let changed: Vec<&str> = files
+        .iter()
+        .filter(|(_, text)| cleaned(text, true) != cleaned(text, false))
+        .map(|(code, _)| code.as_str())
+        .collect();
+    assert_eq!(changed, Vec::<&str>::new(), "texts that nobody misread");
+    for (label, least) in
+        [("windows-1252", 99), ("windows-1251", 90), ("windows-1250", 90), ("macintosh", 90)]
+    {
+        let encoding = Encoding::for_label(label.as_bytes()).expect("a known label");
+        let (mut lines, mut right) = (0, 0);
+        for (_, text) in files.iter().filter(|(_, text)| !text.is_ascii()) {
+            let (misread, _) = encoding.decode_without_bom_handling(text.as_bytes());
+            let (meant, repaired) = (cleaned(text, false), cleaned(&misread, true));
+            for (meant, repaired) in
+                meant.lines().zip(repaired.lines()).filter(|(meant, _)| !meant.is_ascii())
+            {
+                lines += 1;
+                right += usize::from(meant == repaired);
+            }
+        }
+        println!("{label}: {right} of {lines} misread lines come back");
+        assert!(right * 100 >= lines * least, "{label}: {right} of {lines}");
+    }
 }

@@ -73,6 +73,10 @@ fn is_plausible(encoding: &'static Encoding, line: &str, run: &Range<usize>, tex
     if !text.chars().any(is_western) {
         return true;
     }
+    if encoding == MACINTOSH && line[run.clone()].contains('ƒ') {
+        // A letter of Ewe.
+        return false;
+    }
     let before = line[..run.start].chars().next_back();
     let behind = line[run.end..].chars().next();
     if encoding == WINDOWS_1251 {
@@ -129,6 +133,7 @@ mod tests {
             "„MENÜ“ und „DIÄ“, HYVÄ” HYVÄ—niin, AMANHÃ”, CAFÉ», É…",
             "В\u{a0}IBM, В\u{a0}2020 году, СССР… С… С",
             "CASĂ» și Ă",
+            "kɔ ƒãa be",
             "5√ and ∑‚ ≈ 3",
         ] {
             assert_eq!(repair(meant), None, "{meant}");

@@ -428,7 +428,7 @@ mod tests {
                     &with("seehttps://a.example.com.long.address.of.many.words.in.it ", 3),
                     Some(("urls_ratio", "0.2477")),
                 ),
-                (&with("\n", 200), Some(("white_space", "0.4257"))),
+                (&with("\n", 200), Some(("white_space", "0.3971"))),
                 (&with("no.dots.but(brackets)(all)(over)(the)(place)", 2), None),
                 (&with("\nWe use cookies.\n", 2), Some(("boilerplate_string_ratio", "0.6667"))),
                 (&with("lorem ipsum", 1), Some(("boilerplate_string_ratio", "1"))),
