@@ -122,7 +122,7 @@ def dolma():
             left += text[at : span.start]
             at = span.end
         left += text[at:]
-        return f"pass\t{xxhash.xxh64_hexdigest(left)}" if left.strip() else "empty"
+        return f"pass\t{xxhash.xxh64_hexdigest(left.encode())}" if left.strip() else "empty"
 
     return {"dolma-gopher": rules, "dolma-c4": lines}
 

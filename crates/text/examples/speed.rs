@@ -31,13 +31,11 @@ fn main() -> Result<(), Error> {
         ("read", _) => Box::new(|_| String::new()),
         ("filters", _) => filters()?,
         ("language", [model]) => language(&std::fs::read(model)?)?,
-        (name, _) => match RuleSet::ALL.iter().find(|set| set.name() == name) {
-            Some(set) => one_set(*set)?,
-            None => {
-                let expected = "expected `filters`, a rule set, `language MODEL` or `read`";
-                return Err(format!("`{what}` is unknown: {expected}").into());
-            }
-        },
+        (name, _) => {
+            let set = RuleSet::ALL.iter().find(|set| set.name() == name);
+            let expected = "expected `filters`, a rule set, `language MODEL` or `read`";
+            one_set(*set.ok_or_else(|| format!("`{what}` is unknown: {expected}"))?)?
+        }
     };
     let mut out = BufWriter::new(std::io::stdout().lock());
     for time in 0..times.parse()? {

@@ -2,10 +2,10 @@
 //!
 //! Drops documents of marks, numbers, links and boilerplate, documents that repeat themselves, and what is no English.
 //!
-//! Reference: github.com/NVIDIA-NeMo/Curator (1e2e427), the chain of `heuristic_filter_en.yaml` in its order. Words are
-//! what white space parts, a "sentence" is a line that is not blank, a paragraph ends at an empty line, and further
-//! copies alone count. Rules are named as the toolkit names its filters. Where several n-grams are the most frequent, the
-//! first is taken; Curator's choice hangs on the order of a Python set.
+//! Reference: github.com/NVIDIA-NeMo/Curator, release 1.4.0, the chain of `heuristic_filter_english_pipeline.yaml` in its
+//! order. Words are what white space parts, a "sentence" is a line that is not blank, a paragraph ends at an empty line,
+//! and further copies alone count. Rules are named as the toolkit names its filters. Where several n-grams are the most
+//! frequent, the first is taken; Curator's choice hangs on the order of a Python set.
 //!
 //! Example: `123 456 789` is dropped as `numbers_ratio`, 0.8182.
 
