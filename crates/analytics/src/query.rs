@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::error::Error;
 use crate::run::Run;
 use crate::stats::stats;
-use crate::tables::{Kind, scan, scan_tokens, token_files, token_shards};
+use crate::tables::{Kind, empty, scan, scan_tokens, token_files, token_shards};
 use crate::training::Metrics;
 
 /// Text in one answer beyond this ends it early: one row may hold a document of 64 MiB.
@@ -107,7 +107,12 @@ fn register(run: &Run, sql: &str, context: &SQLContext) -> Result<(), Error> {
         run.files().fetch(&files)?;
     }
     for (stage, kind) in stages {
-        if let Some(frame) = scan(run, stage, kind)? {
+        let frame = match scan(run, stage, kind)? {
+            Some(frame) => Some(frame),
+            None if stage.is_of_documents() => empty(kind)?.map(IntoLazy::lazy),
+            None => None,
+        };
+        if let Some(frame) = frame {
             context.register(&kind.table(stage), frame);
         }
     }
@@ -129,7 +134,10 @@ fn register(run: &Run, sql: &str, context: &SQLContext) -> Result<(), Error> {
 fn names(run: &Run) -> Result<Vec<String>, Error> {
     let mut names = vec!["stages".to_owned()];
     for stage in run.stages() {
-        let written = Kind::ALL.into_iter().filter(|kind| stage.files(kind.prefix()).next().is_some());
+        let written = Kind::ALL.into_iter().filter(|kind| {
+            let is_empty = *kind != Kind::Parts && stage.is_of_documents();
+            is_empty || stage.files(kind.prefix()).next().is_some()
+        });
         names.extend(written.map(|kind| kind.table(stage)));
     }
     if !token_shards(run)?.is_empty() {

@@ -30,6 +30,11 @@ impl Stage {
         self.manifest.dropped.values().fold(0, |sum, &count| sum.saturating_add(count))
     }
 
+    /// Whether documents pass through the stage: up to `tokenize`.
+    pub(crate) fn is_of_documents(&self) -> bool {
+        !matches!(self.name.as_str(), "train" | "export" | "report")
+    }
+
     /// Whether the stage wrote its documents.
     pub fn is_materialised(&self) -> bool {
         self.files("part-").next().is_some()
@@ -166,7 +171,7 @@ impl Run {
 
     /// Published stages that see documents, in order: all up to `tokenize`.
     pub(crate) fn document_stages(&self) -> impl Iterator<Item = &Stage> {
-        self.stages.iter().filter(|stage| !matches!(stage.name.as_str(), "train" | "export" | "report"))
+        self.stages.iter().filter(|stage| stage.is_of_documents())
     }
 
     /// The last stage that wrote its documents.

@@ -1,6 +1,8 @@
 //! Lazy tables over the Parquet files of a run.
 
-use polars::prelude::{LazyFrame, PlRefPath, PlSmallStr, ScanArgsParquet, col, lit};
+use polars::prelude::{
+    DataFrame, LazyFrame, NamedFrom, PlRefPath, PlSmallStr, ScanArgsParquet, Series, col, lit,
+};
 
 use crate::error::Error;
 use crate::files::SCAN_BYTES;
@@ -40,6 +42,19 @@ impl Kind {
             Self::Notes => format!("{}_notes", stage.table),
         }
     }
+}
+
+/// The table of a stage of documents that dropped, or noted, nothing: a question about its rows has an answer, which is that
+/// there are none. `None` for parts, which a fused stage does not write however many documents it kept.
+pub(crate) fn empty(kind: Kind) -> Result<Option<DataFrame>, Error> {
+    let (texts, numbers): (&[&str], &[&str]) = match kind {
+        Kind::Parts => return Ok(None),
+        Kind::Dropped => (&["id", "source", "url", "rule", "value"], &["record"]),
+        Kind::Notes => (&["id", "rule", "what"], &["start", "end"]),
+    };
+    let texts = texts.iter().map(|&name| Series::new(name.into(), Vec::<String>::new()).into());
+    let numbers = numbers.iter().map(|&name| Series::new(name.into(), Vec::<u64>::new()).into());
+    Ok(Some(DataFrame::new(0, texts.chain(numbers).collect())?))
 }
 
 /// The table of one kind of a stage; `None` where the stage wrote none.

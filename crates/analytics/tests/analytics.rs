@@ -47,6 +47,10 @@ fn sql_sees_every_table() {
     ] {
         assert_eq!(query(&run, sql, 10).expect(sql).rows, [[value]], "{sql}");
     }
+    // Nothing was dropped there, and that is the answer.
+    for sql in ["SELECT id, value FROM pii_dropped WHERE record > 1", "SELECT what FROM filter_notes"] {
+        assert!(query(&run, sql, 10).expect(sql).rows.is_empty(), "{sql}");
+    }
     let table =
         query(&run, "SELECT id, record, language_score FROM pii ORDER BY record", 3).expect("an answer");
     assert!(table.limited);
