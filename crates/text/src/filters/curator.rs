@@ -436,7 +436,7 @@ mod tests {
                 ("Too short to be kept.", Some(("word_count", "5"))),
                 (&prose.replace('.', ""), Some(("punctuation", "1"))),
                 (&prose.replace("the", "The"), Some(("common_english_words", "0"))),
-                (&with("read more\n", 1).replace(".\n", "...\n"), Some(("ellipsis", "0.9091"))),
+                (&with("read more\n", 1).replace(".\n", "...\n"), Some(("ellipsis", "1"))),
             ],
         );
     }
