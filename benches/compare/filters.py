@@ -25,7 +25,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared/data"
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-SPEED = TARGET / "release/examples/speed"
+SPEED = TARGET / os.environ.get("PROFILE", "release") / "examples/speed"
 
 
 def texts(documents):

@@ -201,15 +201,15 @@ impl Rules for DclmConfig {
         }
         let before = count_words(text, &scratch.words);
         let cuts = lines::cuts(self, text);
+        draft.cut(&cuts, notes);
+        draft.cut(&lines::blank_ends(&draft.text), notes);
+        if draft.text.is_empty() {
+            return Verdict::Drop(Decision::drop("empty", 0));
+        }
         if !cuts.is_empty() {
-            draft.cut(&cuts, notes);
-            draft.cut(&lines::blank_ends(&draft.text), notes);
             scratch.words.clear();
             Splitter::Whitespace.split_into(&draft.text, &mut scratch.words);
             let after = count_words(&draft.text, &scratch.words);
-            if draft.text.is_empty() {
-                return Verdict::Drop(Decision::drop("empty", 0));
-            }
             let removed = ratio(before.saturating_sub(after), before.max(1));
             if let Some(drop) = above("word_removal_ratio", removed, self.word_removal_ratio) {
                 return Verdict::Drop(drop);
