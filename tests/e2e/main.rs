@@ -4,6 +4,7 @@
 mod support;
 
 mod daemons;
+mod dedup;
 mod formats;
 mod frozen;
 mod full_disk;

@@ -213,7 +213,13 @@ fn orphans(run: &Run, named: &BTreeSet<String>) -> Result<Vec<Orphan>, Error> {
     for directory in OURS.iter().chain(&ALSO_WRITTEN) {
         let listing = store.list_where(&RelativePath::new(*directory)?, &|_| true)?;
         if OURS.contains(directory) {
-            let unnamed = listing.entries.iter().filter(|entry| !named.contains(entry.path.as_str()));
+            // A dedup stage that stopped its job has no manifest: its evidence is no leftover.
+            let evidence =
+                |path: &RelativePath| path.file_name() == orchestrator_storage::clusters::FILE_NAME;
+            let unnamed = listing
+                .entries
+                .iter()
+                .filter(|entry| !named.contains(entry.path.as_str()) && !evidence(&entry.path));
             found.extend(unnamed.map(|entry| (entry.path.to_string(), Some(entry.bytes))));
         }
         let temporary = listing.passed_by.iter().filter(|(_, why)| *why == PassedBy::Temporary);

@@ -15,6 +15,7 @@
 //! an asynchronous caller runs them on a blocking thread. Of a remote output, the files that an answer needs are fetched
 //! to a temporary directory of bounded size.
 
+mod clusters;
 mod diff;
 mod doctor;
 mod error;
@@ -28,14 +29,16 @@ mod tables;
 mod trace;
 mod training;
 
+pub use clusters::cluster_audits;
 pub use diff::{Difference, RuleDifference, StageDifference, Transition, diff};
 pub use doctor::{Depth, Diagnosis, Finding, Orphan, doctor};
 pub use error::Error;
 pub use lineage::{CheckpointDocuments, ShardDocuments, SourceDocuments, checkpoint_documents};
 pub use query::{Column, Table, query};
 pub use report::{
-    Bin, ClusterSize, Digested, DroppedSample, Duplicates, Generated, Headline, LanguageShare, Languages,
-    Lengths, NOT_VALIDATED, Report, Sample, Section, TrainingSummary, report, report_html, stored_report,
+    AuditedStage, Bin, ClusterSize, Digested, DroppedSample, Duplicates, Generated, Headline, LanguageShare,
+    Languages, Lengths, NOT_VALIDATED, Report, Sample, Section, TrainingSummary, report, report_html,
+    stored_report,
 };
 pub use run::{Run, Stage};
 pub use stats::{RuleCount, StageFigures, Stats, stats};

@@ -78,7 +78,11 @@ pub(crate) fn freeze(loaded: Loaded, console: &Console) -> Result<Resolved, Fail
     let mut files = Vec::new();
     for (stage, key, url) in job.stage_files() {
         let Some(config) = job.pipeline.get(stage as usize) else { continue };
-        match find(config.name(), &key, &url) {
+        let found = match config {
+            Stage::Dedup(config) => inputs::index_of_run(&url, config).map_err(|error| in_words(&error)),
+            _ => find(config.name(), &key, &url),
+        };
+        match found {
             Ok(found) => {
                 if let Err((key, message)) = look_into(config, &key, &url, &found) {
                     findings.note_stage(stage as usize, config.name(), key, message);

@@ -3,7 +3,8 @@
 use orchestrator_coordinator::{Expansion, PlanError, PlannedJob, PlannedStage, Planner};
 use orchestrator_core::{Digest, RowHasher, TaskOutcome};
 use orchestrator_job::{
-    InputFile, Job, Phase, PhaseKind, Plan, Resolved, Stage, StageFile, demand, expand, fingerprints,
+    Frozen, InputFile, Job, Phase, PhaseKind, Plan, Resolved, Stage, StageFile, demand, expand_frozen,
+    fingerprints,
 };
 use orchestrator_scheduler::{PhaseKind as SchedulerPhase, PhaseSpec};
 use orchestrator_storage::AllowedRoots;
@@ -72,8 +73,9 @@ impl Planner for JobPlanner {
     ) -> Result<Expansion, PlanError> {
         let resolved = read(resolved_job)?;
         let plan = Plan::new(&resolved.job);
-        let specs = expand(&resolved.job, &plan, phase, &resolved.inputs, committed)
-            .map_err(|error| wrong(&error))?;
+        let frozen = Frozen { inputs: &resolved.inputs, files: &resolved.files };
+        let specs =
+            expand_frozen(&resolved.job, &plan, phase, frozen, committed).map_err(|error| wrong(&error))?;
         let demand = plan
             .phases
             .get(phase as usize)
@@ -132,6 +134,7 @@ fn phase_spec(plan: &Plan, phase: &Phase, prints: &[Digest]) -> PhaseSpec {
         PhaseKind::Report => "report".to_owned(),
         PhaseKind::Train { .. } | PhaseKind::Export | PhaseKind::Tokenize => phase.kind.name().to_owned(),
         PhaseKind::Bands
+        | PhaseKind::Verify
         | PhaseKind::Clusters
         | PhaseKind::Cutoff
         | PhaseKind::Classifier
@@ -154,6 +157,7 @@ fn phase_spec(plan: &Plan, phase: &Phase, prints: &[Digest]) -> PhaseSpec {
             PhaseKind::Index
             | PhaseKind::Map { .. }
             | PhaseKind::Bands
+            | PhaseKind::Verify
             | PhaseKind::Clusters
             | PhaseKind::Cutoff
             | PhaseKind::Classifier

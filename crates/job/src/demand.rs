@@ -6,10 +6,11 @@
 
 use orchestrator_core::{Demand, TaskOutcome};
 
+use crate::expand::{LEAST_INDEX_ROW, candidate_bytes};
 use crate::plan::{Phase, PhaseKind, Plan};
 use crate::resolve::{Resolved, StageFile};
 use crate::spec::{Device, Stage, TrainConfig};
-use crate::task::{PartRef, TaskSpec, Work};
+use crate::task::{InputFile, PartRef, TaskSpec, Work};
 
 /// Buffers, readers and writers of any task.
 const TASK_BYTES: u64 = 128 << 20;
@@ -17,6 +18,10 @@ const TASK_BYTES: u64 = 128 << 20;
 const DOCUMENTS_BYTES: u64 = 256 << 20;
 /// A (hash, document) pair while a slice is sorted, twice: sorting copies.
 const PAIR_BYTES: u64 = 64;
+/// A document in the forest of a slice.
+const FOREST_BYTES: u64 = 4;
+/// Shingles of one block of documents, and the pairs of one part.
+const COMPARED_BYTES: u64 = 256 << 20;
 /// A document among clusters: its parent, its root, and what its survivor adds.
 const CLUSTERED_BYTES: u64 = 24;
 /// A score, and the place that sorting it takes.
@@ -38,7 +43,9 @@ pub fn demand(
     specs: &[TaskSpec],
     committed: &[Vec<TaskOutcome>],
 ) -> Demand {
-    let of_phase = |file: &&StageFile| phase.stages.contains(&file.stage);
+    // Indexes of earlier runs are read batch by batch, and never held.
+    let of_phase =
+        |file: &&StageFile| phase.stages.contains(&file.stage) && !file.key.starts_with("against[");
     let files: u64 = resolved.files.iter().filter(of_phase).map(|file| file.file.bytes).sum();
     let stage = resolved.job.pipeline.get(phase.stages.start as usize);
     let largest = specs.iter().map(|spec| of_work(&spec.work, files, stage)).max().unwrap_or(TASK_BYTES);
@@ -59,10 +66,22 @@ fn of_work(work: &Work, files: u64, stage: Option<&Stage>) -> u64 {
     match work {
         // The stages' models are held whole, by all tasks of a worker together: a bound, for one alone.
         Work::Map { .. } => DOCUMENTS_BYTES + files,
-        Work::DedupBands { signatures, partitions, .. } => {
-            TASK_BYTES + PAIR_BYTES * rows(signatures).div_ceil(u64::from(*partitions).max(1))
+        Work::DedupBands { signatures, partitions, earlier, .. } => {
+            let documents = rows(signatures) + indexed(earlier);
+            let candidates = match stage {
+                Some(Stage::Dedup(config)) => candidate_bytes(config),
+                _ => 0,
+            };
+            // Candidates to be verified are sorted as they are; others become a forest.
+            let forest = if candidates == 0 { FOREST_BYTES * documents } else { 0 };
+            TASK_BYTES
+                + (PAIR_BYTES + candidates) * documents.div_ceil(u64::from(*partitions).max(1))
+                + forest
         }
-        Work::DedupClusters { signatures, .. } => TASK_BYTES + CLUSTERED_BYTES * rows(signatures),
+        Work::DedupVerify { .. } => DOCUMENTS_BYTES + COMPARED_BYTES,
+        Work::DedupClusters { signatures, earlier, .. } => {
+            TASK_BYTES + CLUSTERED_BYTES * (rows(signatures) + indexed(earlier))
+        }
         Work::QualityCutoff { scores, .. } => TASK_BYTES + SCORE_BYTES * rows(scores),
         Work::TrainClassifier { .. } => {
             let examples = files.saturating_mul(UNPACKED).min(EXAMPLES_BYTES);
@@ -92,6 +111,11 @@ fn of_work(work: &Work, files: u64, stage: Option<&Stage>) -> u64 {
         | Work::Export { .. }
         | Work::Report => DOCUMENTS_BYTES,
     }
+}
+
+/// The most documents that indexes of earlier runs can hold.
+fn indexed(earlier: &[InputFile]) -> u64 {
+    earlier.iter().map(|file| file.bytes / LEAST_INDEX_ROW).sum()
 }
 
 /// The entries of the vocabulary that the prepare phase left.
@@ -151,14 +175,25 @@ mod tests {
     fn clusters_take_memory_by_document_and_slices_do_not() {
         let (resolved, plan) = resolved(&json!([{"read": {"paths": ["*.jsonl"]}}, {"dedup": {}}]));
         let clusters = |rows| {
-            let work = Work::DedupClusters { stage: 1, edges: vec![], signatures: vec![part(rows); 10] };
+            let work = Work::DedupClusters {
+                stage: 1,
+                earlier: vec![],
+                edges: vec![],
+                signatures: vec![part(rows); 10],
+                parts: vec![part(rows); 10],
+            };
             of(&resolved, &plan, "clusters", work, &[])
         };
         assert_eq!(clusters(0), Demand { memory_bytes: TASK_BYTES, ..Demand::default() });
         assert_eq!(clusters(1_000_000_000).memory_bytes, TASK_BYTES + 240_000_000_000);
-        let bands =
-            Work::DedupBands { stage: 1, partition: 0, partitions: 1_000, signatures: vec![part(1_000_000)] };
-        assert_eq!(of(&resolved, &plan, "bands", bands, &[]).memory_bytes, TASK_BYTES + 64_000);
+        let bands = Work::DedupBands {
+            stage: 1,
+            partition: 0,
+            partitions: 1_000,
+            earlier: vec![],
+            signatures: vec![part(1_000_000)],
+        };
+        assert_eq!(of(&resolved, &plan, "bands", bands, &[]).memory_bytes, TASK_BYTES + 4_064_000);
     }
 
     #[test]

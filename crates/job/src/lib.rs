@@ -18,7 +18,7 @@ pub mod spec;
 pub mod task;
 
 pub use demand::demand;
-pub use expand::{ExpandError, expand};
+pub use expand::{ExpandError, Frozen, expand, expand_frozen};
 pub use parse::{Findings, JobFile, JobFileError, decode, parse};
 pub use plan::{Phase, PhaseKind, Plan, PlannedStage};
 pub use resolve::{Resolved, StageFile, Surroundings, difference, fingerprints, takes_glob};

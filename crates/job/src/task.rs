@@ -10,8 +10,11 @@
 //! | `map` | `stages/NN-name/dropped-NNNNN.parquet`, `notes-NNNNN.parquet` where there are rows | dropped, notes |
 //! | `map` | `stages/NN-name/samples-NNNNN.json`, always: what its stages dropped, for the report | product, the last stage |
 //! | `map` | `.orchestrator/phases/PP-map/signatures-NNNNN.*` or `scores-NNNNN.*`, always | intermediate, the barrier's stage |
+//! | `map` | `stages/NN-dedup/index-NNNNN.parquet` where the stage keeps an index | product, dedup |
 //! | `bands` | `.orchestrator/phases/PP-bands/edges-NNNNN.*`, always | intermediate, dedup |
-//! | `clusters` | `.orchestrator/phases/PP-clusters/verdicts-NNNNN.*`, one for each part, `NNNNN` the part's number | intermediate, dedup |
+//! | `verify` | `.orchestrator/phases/PP-verify/verified-NNNNN.*`, always | intermediate, dedup |
+//! | `clusters` | `.orchestrator/phases/PP-clusters/verdicts-NNNNN.*`, one for each part, `NNNNN` the part's number; `detail.stop` is why the job stops, or `null` | intermediate, dedup |
+//! | `clusters` | `stages/NN-dedup/clusters.json` | product, dedup |
 //! | `cutoff` | `detail` is an [`ExactF32`] | |
 //! | `mixture` | `stages/NN-mix/mixture.json` | product, mix |
 //! | `classifier` | `.orchestrator/phases/PP-classifier/quality.bin` | product, quality |
@@ -71,17 +74,39 @@ pub enum Work {
         partition: u32,
         /// Number of slices.
         partitions: u32,
+        /// Indexes of earlier runs whose documents count as coming before this run's.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        earlier: Vec<InputFile>,
         /// Signature files, one per part, in order of parts.
         signatures: Vec<PartRef>,
+    },
+    /// Compares the documents of one part with the firsts of their buckets, keeps the edges of those similar enough.
+    DedupVerify {
+        /// The dedup stage.
+        stage: u32,
+        /// Number of the part.
+        part: u32,
+        /// Indexes of earlier runs whose documents count as coming before this run's.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        earlier: Vec<InputFile>,
+        /// Candidate edges, all files.
+        edges: Vec<PartRef>,
+        /// All parts, in order.
+        parts: Vec<PartRef>,
     },
     /// Joins edges to clusters, chooses survivors, writes one verdict file per part.
     DedupClusters {
         /// The dedup stage.
         stage: u32,
+        /// Indexes of earlier runs whose documents count as coming before this run's.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        earlier: Vec<InputFile>,
         /// Edge files.
         edges: Vec<PartRef>,
         /// Signature files, one per part, in order of parts; they carry the document ids.
         signatures: Vec<PartRef>,
+        /// The parts themselves: the audit counts their sources and reads samples.
+        parts: Vec<PartRef>,
     },
     /// Finds the score above which the wanted fraction lies; its outcome's detail is the threshold.
     QualityCutoff {
@@ -164,6 +189,9 @@ pub enum Verdicts {
     Duplicates {
         /// The verdict file of this part.
         file: PartRef,
+        /// The part's signatures, where an index of what stays is to be written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        index: Option<PartRef>,
     },
     /// Documents scoring below this are dropped; as text, so that the value survives JSON exactly.
     Cutoff {

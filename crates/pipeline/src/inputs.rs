@@ -4,17 +4,19 @@ use std::cell::RefCell;
 use std::io::Read;
 
 use globset::{GlobBuilder, GlobMatcher};
-use orchestrator_job::InputFile;
 use orchestrator_job::inputs::{
     arrange, common_root, escape, first_clash, is_glob, is_left_by_run, literal, segments, source_below,
 };
-use orchestrator_job::spec::ReadConfig;
+use orchestrator_job::spec::{DedupConfig, ReadConfig};
+use orchestrator_job::{InputFile, Stage};
 use orchestrator_storage::formats;
 use orchestrator_storage::manifest::StageManifest;
 use orchestrator_storage::{
     AllowedRoots, Entry, Error as StorageError, OpenOptions, PassedBy, RelativePath, Store,
 };
 
+/// The largest job file of an earlier run that is read.
+const JOB_FILE_LIMIT: u64 = 4 << 20;
 /// The largest list of inputs that `@FILE` may name, decompressed.
 const LIST_LIMIT: u64 = 1 << 30;
 
@@ -95,6 +97,14 @@ pub enum InputError {
     List {
         /// The list.
         list: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// The earlier run left no index that duplicates can be looked for in.
+    #[error("`{run}` cannot be compared `against`: {message}")]
+    Index {
+        /// The earlier run.
+        run: String,
         /// What is wrong.
         message: String,
     },
@@ -418,6 +428,39 @@ fn read_list(list: &str, options: OpenOptions) -> Result<String, InputError> {
         text = bytes;
     }
     String::from_utf8(text).map_err(|_| wrong("it is not UTF-8".to_owned()))
+}
+
+/// The index that the dedup stage of an earlier run left, made with the same options as `config`.
+pub fn index_of_run(run: &str, config: &DedupConfig) -> Result<Vec<(String, Entry)>, InputError> {
+    let wrong = |message: String| InputError::Index { run: run.to_owned(), message };
+    let base = run.trim_end_matches('/');
+    let store = Store::open(base)?;
+    let text = store.read_all(&RelativePath::new("job.yaml")?, JOB_FILE_LIMIT)?;
+    let text = String::from_utf8(text).map_err(|_| wrong("its `job.yaml` is not UTF-8".to_owned()))?;
+    let job = orchestrator_job::parse(&text, "job.yaml").map_err(|error| wrong(error.to_string()))?.job;
+    let mut reason = "it has no finished `dedup` stage with `index: true`".to_owned();
+    for (number, stage) in (0u32..).zip(&job.pipeline) {
+        let Stage::Dedup(earlier) = stage else { continue };
+        if !earlier.index {
+            continue;
+        }
+        if let Some(difference) = config.differs(earlier) {
+            reason = format!("{difference}; expected those of this job's `dedup` stage");
+            continue;
+        }
+        let manifest = StageManifest::path(number, "dedup")?;
+        if store.try_stat(&manifest)?.is_none() {
+            continue;
+        }
+        let mut files = Vec::new();
+        for file in StageManifest::read(&store, &manifest)?.files {
+            if file.path.file_name().starts_with("index-") {
+                files.push((format!("{base}/{}", file.path.as_str()), store.stat(&file.path)?));
+            }
+        }
+        return Ok(files);
+    }
+    Err(wrong(reason))
 }
 
 /// The parts of a stage of an earlier run, which keep their documents' ids.

@@ -48,11 +48,14 @@ pub fn run(context: &TaskContext, spec: &TaskSpec) -> Result<TaskOutcome, TaskEr
             context,
             &Map { number: spec.number, stages, input, parts, side: *side, verdicts: verdicts.as_ref() },
         ),
-        Work::DedupBands { stage, partition, partitions, signatures } => {
-            dedup::run_bands(context, *stage, *partition, *partitions, signatures)
+        Work::DedupBands { stage, partition, partitions, earlier, signatures } => {
+            dedup::run_bands(context, *stage, *partition, *partitions, (earlier, signatures))
         }
-        Work::DedupClusters { stage, edges, signatures } => {
-            dedup::run_clusters(context, *stage, edges, signatures)
+        Work::DedupVerify { stage, part, earlier, edges, parts } => {
+            dedup::run_verify(context, *stage, &dedup::Candidates { part: *part, earlier, edges, parts })
+        }
+        Work::DedupClusters { stage, earlier, edges, signatures, parts } => {
+            dedup::run_clusters(context, *stage, &dedup::Inputs { earlier, edges, signatures, parts })
         }
         Work::QualityCutoff { stage, scores } => quality::run_cutoff(context, *stage, scores),
         Work::Mixture { stage, sizes } => mix::run(context, *stage, sizes),

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use arrow_array::builder::FixedSizeBinaryBuilder;
-use arrow_array::{Array, ArrayRef, FixedSizeBinaryArray, RecordBatch, UInt64Array};
+use arrow_array::{Array, ArrayRef, FixedSizeBinaryArray, RecordBatch, StringArray, UInt64Array};
 use arrow_schema::{DataType, Field, Schema};
 use orchestrator_core::FileKind;
 use orchestrator_storage::documents::parquet_error;
@@ -39,6 +39,17 @@ impl TableWriter {
         with_id: bool,
         columns: &[String],
     ) -> Result<Self, TaskError> {
+        Self::create_with(files, path, with_id, columns, Compression::ZSTD(ZstdLevel::default()))
+    }
+
+    /// The same with another compression.
+    pub(crate) fn create_with(
+        files: &AttemptFiles,
+        path: String,
+        with_id: bool,
+        columns: &[String],
+        compression: Compression,
+    ) -> Result<Self, TaskError> {
         let mut fields = Vec::new();
         if with_id {
             fields.push(Field::new("id", DataType::FixedSizeBinary(16), false));
@@ -46,7 +57,7 @@ impl TableWriter {
         fields.extend(columns.iter().map(|name| Field::new(name, DataType::UInt64, true)));
         let schema = Arc::new(Schema::new(fields));
         let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_compression(compression)
             .set_dictionary_enabled(false)
             .set_max_row_group_row_count(Some(1 << 20))
             .set_created_by("orchestrator".to_owned())
@@ -100,12 +111,22 @@ impl TableWriter {
         Ok(self.writer.write(&batch).map_err(|error| parquet_error(&self.path, error))?)
     }
 
-    /// Closes the table and books it.
-    pub(crate) fn finish(mut self, files: &mut AttemptFiles, stage: u32) -> Result<(), TaskError> {
+    /// Closes the table and books it as what a later phase reads.
+    pub(crate) fn finish(self, files: &mut AttemptFiles, stage: u32) -> Result<(), TaskError> {
+        self.finish_as(files, stage, FileKind::Intermediate)
+    }
+
+    /// Closes the table and books it as a file of this kind.
+    pub(crate) fn finish_as(
+        mut self,
+        files: &mut AttemptFiles,
+        stage: u32,
+        kind: FileKind,
+    ) -> Result<(), TaskError> {
         self.flush()?;
         let writer = self.writer.into_inner().map_err(|error| parquet_error(&self.path, error))?;
         let written = writer.finish()?;
-        files.record(stage, FileKind::Intermediate, self.path, self.rows, written);
+        files.record(stage, kind, self.path, self.rows, written);
         Ok(())
     }
 }
@@ -131,6 +152,16 @@ impl TableReader {
         let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
         let batches = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(corrupt)?;
         Ok(Self { path: path.to_owned(), batches })
+    }
+}
+
+impl TableReader {
+    /// Rows of a table, as its footer says.
+    pub(crate) fn rows(store: &Store, path: &str) -> Result<u64, TaskError> {
+        let file = store.open_seekable(&RelativePath::new(path)?)?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file)
+            .map_err(|error| TaskError::corrupt(path, error))?;
+        Ok(builder.metadata().file_metadata().num_rows().try_into().unwrap_or(0))
     }
 }
 
@@ -162,6 +193,11 @@ impl Rows {
     /// A column of optional numbers.
     pub(crate) fn numbers(&self, name: &str) -> Result<impl Iterator<Item = Option<u64>> + '_, TaskError> {
         Ok(self.column::<UInt64Array>(name)?.iter())
+    }
+
+    /// A column of text.
+    pub(crate) fn texts(&self, name: &str) -> Result<impl Iterator<Item = &str> + '_, TaskError> {
+        Ok(self.column::<StringArray>(name)?.iter().map(Option::unwrap_or_default))
     }
 
     /// The id column.

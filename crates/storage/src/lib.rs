@@ -1,5 +1,6 @@
 //! Stores, formats, manifests, token files.
 
+pub mod clusters;
 pub mod documents;
 mod error;
 pub mod formats;

@@ -5,10 +5,12 @@
 pub mod charset;
 pub mod clean;
 pub mod decontaminate;
+pub mod dedup;
 pub mod fasttext;
 pub mod files;
 pub mod filters;
 pub mod html;
+mod kernels;
 pub mod language;
 pub mod minhash;
 pub mod mix;

@@ -23,6 +23,7 @@ pub fn report(run: &Run) -> Result<Report, Error> {
     let metrics = Metrics::read(run)?;
     let stages = stats(run).stages;
     let seen = samples::Seen::read(run)?;
+    let audits = documents::audits(run)?;
     Ok(Report {
         schema_version: 1,
         name: run.name().map(str::to_owned),
@@ -31,7 +32,8 @@ pub fn report(run: &Run) -> Result<Report, Error> {
         headline: headline(run, metrics.as_ref())?,
         lengths: documents::lengths(run, &seen),
         languages: documents::languages(run)?,
-        duplicates: documents::duplicates(run)?,
+        duplicates: documents::duplicates(run, &audits)?,
+        audits,
         training: match &metrics {
             Some(metrics) => Section::Data(training(metrics)),
             None => Section::absent("This run has not trained a model: there is no metrics.jsonl."),

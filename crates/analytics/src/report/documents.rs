@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use orchestrator_core::Lengths as Counts;
+use orchestrator_storage::clusters::{ClusterAudit, SizeRange};
 use polars::prelude::{col, len, lit};
 use serde::{Deserialize, Serialize};
 
 use super::Section;
 use super::samples::Seen;
+use crate::clusters::cluster_audits;
 use crate::error::Error;
-use crate::run::Run;
+use crate::run::{Run, Stage};
 use crate::tables::{Kind, scan, scan_in_pieces};
 use crate::trace::{number, text};
 
@@ -71,6 +73,15 @@ pub struct Duplicates {
     pub largest: u64,
     /// Clusters by size: 2, 3, 4, then in ranges that double.
     pub sizes: Vec<ClusterSize>,
+}
+
+/// A dedup stage and its audit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AuditedStage {
+    /// The stage's directory.
+    pub stage: String,
+    /// What it found.
+    pub audit: ClusterAudit,
 }
 
 /// How many clusters have a size.
@@ -170,7 +181,18 @@ pub(super) fn languages(run: &Run) -> Result<Section<Languages>, Error> {
     Ok(Section::Data(Languages { stage: stage.name.clone(), languages, others }))
 }
 
-pub(super) fn duplicates(run: &Run) -> Result<Section<Duplicates>, Error> {
+/// What the stages that published found before they dropped anything.
+pub(super) fn audits(run: &Run) -> Result<Vec<AuditedStage>, Error> {
+    let mut audits = cluster_audits(run)?;
+    let directory = |stage: &Stage| format!("{:02}-{}", stage.number, stage.name);
+    audits.retain(|(name, _)| run.document_stages().any(|stage| directory(stage) == *name));
+    Ok(audits.into_iter().map(|(stage, audit)| AuditedStage { stage, audit }).collect())
+}
+
+pub(super) fn duplicates(run: &Run, audits: &[AuditedStage]) -> Result<Section<Duplicates>, Error> {
+    if !audits.is_empty() {
+        return Ok(of_audits(audits));
+    }
     let mut sizes = BTreeMap::<u64, u64>::new();
     let mut has_stage = false;
     for stage in run.document_stages().filter(|stage| stage.name.contains("dedup")) {
@@ -198,7 +220,7 @@ pub(super) fn duplicates(run: &Run) -> Result<Section<Duplicates>, Error> {
     };
     let mut ranges = Vec::<ClusterSize>::new();
     for (&size, &clusters) in &sizes {
-        let (from, to) = size_range(size);
+        let (from, to) = SizeRange::of(size);
         match ranges.last_mut() {
             Some(range) if range.from == from => range.clusters += clusters,
             _ => ranges.push(ClusterSize { from, to, clusters }),
@@ -212,13 +234,21 @@ pub(super) fn duplicates(run: &Run) -> Result<Section<Duplicates>, Error> {
     }))
 }
 
-/// The range that a cluster size is shown in: alone up to 4, then 5–8, 9–16 and so on.
-fn size_range(size: u64) -> (u64, u64) {
-    if size <= 4 {
-        return (size, size);
+/// The clusters as the stages themselves counted them.
+fn of_audits(audits: &[AuditedStage]) -> Section<Duplicates> {
+    let mut ranges = BTreeMap::<(u64, u64), u64>::new();
+    for range in audits.iter().flat_map(|stage| &stage.audit.sizes) {
+        *ranges.entry((range.from, range.to)).or_default() += range.clusters;
     }
-    let to = size.checked_next_power_of_two().unwrap_or(u64::MAX);
-    (to / 2 + 1, to)
+    if ranges.is_empty() {
+        return Section::absent("No document was dropped as a duplicate of another.");
+    }
+    Section::Data(Duplicates {
+        clusters: audits.iter().map(|stage| stage.audit.clusters).sum(),
+        dropped: audits.iter().map(|stage| stage.audit.duplicates).sum(),
+        largest: audits.iter().map(|stage| stage.audit.largest_size).max().unwrap_or(0),
+        sizes: ranges.into_iter().map(|((from, to), clusters)| ClusterSize { from, to, clusters }).collect(),
+    })
 }
 
 #[cfg(test)]
@@ -236,11 +266,5 @@ mod tests {
             bins(&kept, &dropped).iter().map(|bin| (bin.from, bin.to, bin.kept, bin.dropped)).collect();
         assert_eq!(found, [(0, 2, 1, 1), (2, 3, 1, 0), (3, 4, 0, 0), (4, 6, 1, 0)]);
         assert!(bins(&Counts::default(), &Counts::default()).is_empty());
-    }
-
-    #[test]
-    fn size_ranges_double() {
-        let ranges: Vec<_> = [2, 4, 5, 8, 9, 17].map(size_range).into();
-        assert_eq!(ranges, [(2, 2), (4, 4), (5, 8), (5, 8), (9, 16), (17, 32)]);
     }
 }

@@ -4,10 +4,12 @@
 
 use askama::Template;
 use orchestrator_core::units::ByteSize;
+use orchestrator_storage::clusters::ClusterSample;
 
 use super::chart::{BarChart, Group, LineChart, Series};
 use super::{
-    DroppedSample, Duplicates, Generated, Languages, Lengths, Report, Sample, Section, TrainingSummary,
+    AuditedStage, DroppedSample, Duplicates, Generated, Languages, Lengths, Report, Sample, Section,
+    TrainingSummary,
 };
 use crate::error::Error;
 use crate::stats::{RuleCount, StageFigures};
@@ -26,6 +28,7 @@ struct Page<'a> {
     lengths: Section<HistogramView<'a>>,
     languages: Section<LanguagesView<'a>>,
     duplicates: Section<DuplicatesView>,
+    audits: Vec<AuditView<'a>>,
     training: Section<TrainingView>,
     generated: &'a Section<Vec<Generated>>,
     kept_samples: &'a Section<Vec<Sample>>,
@@ -80,6 +83,25 @@ struct DuplicatesView {
     rows: Vec<[String; 2]>,
 }
 
+/// What is shown of one audit.
+struct AuditView<'a> {
+    stage: &'a str,
+    similarity: Option<String>,
+    sources: Vec<[String; 4]>,
+    vanished: String,
+    largest: Vec<ClusterView<'a>>,
+}
+
+struct ClusterView<'a> {
+    documents: String,
+    samples: Vec<ClusterSampleView<'a>>,
+}
+
+struct ClusterSampleView<'a> {
+    jaccard: Option<String>,
+    of: &'a ClusterSample,
+}
+
 struct TrainingView {
     figures: Vec<Tile>,
     loss: Option<LineChart>,
@@ -109,6 +131,7 @@ pub fn report_html(report: &Report) -> Result<String, Error> {
         lengths: view(&report.lengths, lengths),
         languages: view(&report.languages, languages),
         duplicates: view(&report.duplicates, duplicates),
+        audits: report.audits.iter().map(audit).collect(),
         training: view(&report.training, training),
         generated: &report.generated,
         kept_samples: &report.kept_samples,
@@ -300,6 +323,47 @@ fn duplicates(duplicates: &Duplicates) -> DuplicatesView {
         ),
         rows: duplicates.sizes.iter().map(|range| [size(range), count(range.clusters)]).collect(),
     }
+}
+
+/// Clusters of an audit that the page shows; `clusters.json` has more.
+const SHOWN_CLUSTERS: usize = 3;
+
+fn audit(stage: &AuditedStage) -> AuditView<'_> {
+    let audit = &stage.audit;
+    AuditView {
+        stage: &stage.stage,
+        similarity: audit.similarity.as_ref().map(|similarity| {
+            format!(
+                "{} sampled duplicates have a mean Jaccard similarity of {:.3} to their survivors; the least alike pair, {:.3}.",
+                count(similarity.pairs),
+                similarity.mean,
+                similarity.lowest.first().map_or(0.0, |pair| pair.jaccard)
+            )
+        }),
+        sources: audit
+            .sources
+            .most
+            .iter()
+            .map(|loss| {
+                let part = percent(loss.dropped, loss.documents);
+                [loss.source.clone(), count(loss.documents), count(loss.dropped), part]
+            })
+            .collect(),
+        vanished: format!("{} of {}", count(audit.sources.vanished), count(audit.sources.sources)),
+        largest: audit
+            .largest
+            .iter()
+            .take(SHOWN_CLUSTERS)
+            .map(|cluster| ClusterView {
+                documents: count(cluster.documents),
+                samples: cluster.samples.iter().map(cluster_sample).collect(),
+            })
+            .collect(),
+    }
+}
+
+fn cluster_sample(sample: &ClusterSample) -> ClusterSampleView<'_> {
+    ClusterSampleView { jaccard: sample.jaccard.map(|jaccard| format!("{jaccard:.3}")), of: sample }
 }
 
 fn training(training: &TrainingSummary) -> TrainingView {

@@ -9,7 +9,7 @@ mod samples;
 use serde::{Deserialize, Serialize};
 
 pub use build::{report, stored_report};
-pub use documents::{Bin, ClusterSize, Duplicates, LanguageShare, Languages, Lengths};
+pub use documents::{AuditedStage, Bin, ClusterSize, Duplicates, LanguageShare, Languages, Lengths};
 pub use html::report_html;
 pub use samples::{DroppedSample, Generated, Sample};
 
@@ -56,6 +56,9 @@ pub struct Report {
     pub languages: Section<Languages>,
     /// How large clusters of duplicates are.
     pub duplicates: Section<Duplicates>,
+    /// What dedup stages found before they dropped anything.
+    #[serde(default)]
+    pub audits: Vec<AuditedStage>,
     /// How training went.
     pub training: Section<TrainingSummary>,
     /// What the model wrote.

@@ -33,6 +33,7 @@ pub(crate) fn finish(detail: &JobDetail, output: &str, console: &Console) -> Res
         if console.is_json() {
             console.result(&detail_json(detail), String::new)?;
         }
+        message += &evidence(output);
         return Err(Failure::Failed(anyhow!(message)));
     }
     // The report task has gathered the figures already; of a remote output nothing else is fetched.
@@ -51,8 +52,56 @@ pub(crate) fn finish(detail: &JobDetail, output: &str, console: &Console) -> Res
     })
 }
 
+/// What dedup stages that stopped the job found: the largest clusters, and what sources would lose.
+fn evidence(output: &str) -> String {
+    // Without a run that can be read, the error says what there is to say.
+    let audits = Run::open(output).and_then(|run| analytics::cluster_audits(&run)).unwrap_or_default();
+    let mut text = String::new();
+    for (stage, audit) in audits.iter().filter(|(_, audit)| audit.stop.is_some()) {
+        let _ = write!(
+            text,
+            "\n  {stage}: {} of {} documents would go, in {} clusters",
+            count(audit.duplicates),
+            count(audit.documents),
+            count(audit.clusters)
+        );
+        if let Some(similarity) = &audit.similarity {
+            let _ =
+                write!(text, "; mean Jaccard of {} sampled pairs {:.2}", similarity.pairs, similarity.mean);
+        }
+        for cluster in audit.largest.iter().take(3) {
+            let begins = cluster.samples.first().map_or(String::new(), |sample| visible(&sample.text, 60));
+            let _ = write!(text, "\n    {} documents: {begins}", count(cluster.documents));
+        }
+        for loss in audit.sources.most.iter().take(3) {
+            let _ = write!(
+                text,
+                "\n    source `{}` loses {} of {}",
+                loss.source,
+                count(loss.dropped),
+                count(loss.documents)
+            );
+        }
+    }
+    text
+}
+
+/// The beginning of a text on one line, without what a terminal would obey.
+fn visible(text: &str, most: usize) -> String {
+    text.chars().take(most).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 fn closing(report: &Report, output: &str) -> String {
     let mut text = String::new();
+    if let Section::Data(duplicates) = &report.duplicates {
+        let _ = writeln!(
+            text,
+            "duplicates       {} in {} clusters, the largest of {}",
+            count(duplicates.dropped),
+            count(duplicates.clusters),
+            count(duplicates.largest)
+        );
+    }
     if let Some(tokens) = report.headline.tokens {
         let _ = writeln!(text, "tokens           {}", count(tokens));
     }

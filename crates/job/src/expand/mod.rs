@@ -8,11 +8,16 @@ mod splits;
 use orchestrator_core::{FileKind, FileRecord, TaskOutcome};
 
 use crate::plan::{Phase, PhaseKind, Plan};
-use crate::spec::{Job, Stage};
+use crate::resolve::StageFile;
+use crate::spec::{DedupConfig, Job, Stage};
 use crate::task::{ExactF32, InputFile, MapInput, PartRef, Side, TaskSpec, Verdicts, Work};
 
 /// Bytes of one (hash, document) pair of the shuffle in memory: 128 bits, 32, and what alignment adds.
 const PAIR_BYTES: u64 = 32;
+/// Bytes of an edge: two places in the global order.
+const EDGE_BYTES: u64 = 8;
+/// Bytes of a row of an index on disk: an id and at least one key of 64 bits, neither of which can be compressed.
+pub(crate) const LEAST_INDEX_ROW: u64 = 24;
 /// What the pairs of one band in one slice may take; a task holds one band at a time.
 const SLICE_BYTES: u64 = 256 << 20;
 /// With fewer documents than this, one task encodes all, so that validation can be the tail of the tokens.
@@ -56,6 +61,16 @@ pub enum ExpandError {
         /// The stage's key in the job file.
         stage: String,
     },
+    /// A dedup stage found clusters beyond its limits. Nothing was dropped.
+    #[error(
+        "`{directory}` drops nothing and stops: {reason}. The evidence: `stages/{directory}/clusters.json`"
+    )]
+    Clusters {
+        /// The stage's directory.
+        directory: String,
+        /// Which limit is exceeded, by what.
+        reason: String,
+    },
     /// A committed task did not leave what its kind of work leaves.
     #[error("task {task} of phase {phase} left no good result: {message}")]
     BadOutcome {
@@ -77,6 +92,26 @@ pub fn expand(
     inputs: &[InputFile],
     committed: &[Vec<TaskOutcome>],
 ) -> Result<Vec<TaskSpec>, ExpandError> {
+    expand_frozen(job, plan, phase, Frozen { inputs, files: &[] }, committed)
+}
+
+/// What a job reads, as it was when the job was planned.
+#[derive(Clone, Copy, Debug)]
+pub struct Frozen<'a> {
+    /// What the read stage reads, arranged.
+    pub inputs: &'a [InputFile],
+    /// What other stages read beside documents.
+    pub files: &'a [StageFile],
+}
+
+/// [`expand`] for a job whose stages read files beside documents.
+pub fn expand_frozen(
+    job: &Job,
+    plan: &Plan,
+    phase: u32,
+    Frozen { inputs, files }: Frozen<'_>,
+    committed: &[Vec<TaskOutcome>],
+) -> Result<Vec<TaskSpec>, ExpandError> {
     let out_of_order = |expected: String| ExpandError::OutOfOrder { phase, expected };
     let this = plan
         .phases
@@ -86,7 +121,7 @@ pub fn expand(
         return Err(out_of_order(format!("{phase} committed phases before it, found {}", committed.len())));
     }
     malformed_records_are_few(job, committed)?;
-    let work = Expansion { job, plan, inputs, committed }.work(this)?;
+    let work = Expansion { job, plan, inputs, files, committed }.work(this)?;
     Ok((0..).zip(work).map(|(number, work)| TaskSpec { phase, number, work }).collect())
 }
 
@@ -116,6 +151,7 @@ struct Expansion<'a> {
     job: &'a Job,
     plan: &'a Plan,
     inputs: &'a [InputFile],
+    files: &'a [StageFile],
     committed: &'a [Vec<TaskOutcome>],
 }
 
@@ -132,10 +168,25 @@ impl Expansion<'_> {
                 .collect(),
             PhaseKind::Map { side } => self.map(phase, side)?,
             PhaseKind::Bands => self.bands(stage)?,
+            PhaseKind::Verify => {
+                let edges = self.intermediates(self.phase(PhaseKind::Bands, stage)?, stage)?;
+                let parts = self.parts_before(stage)?;
+                let earlier = self.earlier(stage);
+                let verify = |part| Work::DedupVerify {
+                    stage,
+                    part,
+                    earlier: earlier.clone(),
+                    edges: edges.clone(),
+                    parts: parts.clone(),
+                };
+                (0..parts.len() as u32).map(verify).collect()
+            }
             PhaseKind::Clusters => vec![Work::DedupClusters {
                 stage,
-                edges: self.intermediates(self.phase(PhaseKind::Bands, stage)?, stage)?,
+                earlier: self.earlier(stage),
+                edges: self.edges(stage)?,
                 signatures: self.side_files(stage)?,
+                parts: self.parts_before(stage)?,
             }],
             PhaseKind::Cutoff => vec![Work::QualityCutoff { stage, scores: self.side_files(stage)? }],
             PhaseKind::Mixture => vec![Work::Mixture { stage, sizes: self.side_files(stage)? }],
@@ -191,10 +242,22 @@ impl Expansion<'_> {
     /// What the barrier at `stage` decided, for each of `parts` parts.
     fn verdicts(&self, stage: u32, parts: usize) -> Result<Vec<Option<Verdicts>>, ExpandError> {
         match self.job.pipeline.get(stage as usize) {
-            Some(Stage::Dedup(_)) => {
+            Some(Stage::Dedup(config)) => {
                 let clusters = self.phase(PhaseKind::Clusters, stage)?;
+                let stops =
+                    self.outcomes(clusters).iter().find_map(|outcome| outcome.detail["stop"].as_str());
+                if let Some(reason) = stops {
+                    let directory = self.plan.stages[stage as usize].directory.clone();
+                    return Err(ExpandError::Clusters { directory, reason: reason.to_owned() });
+                }
                 let files = self.numbered_intermediates(clusters, stage, parts)?;
-                Ok(files.into_iter().map(|file| Some(Verdicts::Duplicates { file })).collect())
+                let signatures = if config.index {
+                    self.side_files(stage)?.into_iter().map(Some).collect()
+                } else {
+                    vec![None; files.len()]
+                };
+                let verdicts = files.into_iter().zip(signatures);
+                Ok(verdicts.map(|(file, index)| Some(Verdicts::Duplicates { file, index })).collect())
             }
             Some(Stage::Quality(_)) => {
                 let cutoff = self.phase(PhaseKind::Cutoff, stage)?;
@@ -224,15 +287,39 @@ impl Expansion<'_> {
     fn bands(&self, stage: u32) -> Result<Vec<Work>, ExpandError> {
         let signatures = self.side_files(stage)?;
         let rows: u64 = signatures.iter().map(|file| file.rows).sum();
-        let partitions = partitions(rows);
+        let earlier = self.earlier(stage);
+        // How many rows an index has is known only when it is opened; each takes more bytes than this on disk.
+        let rows = rows + earlier.iter().map(|file| file.bytes / LEAST_INDEX_ROW).sum::<u64>();
+        let partitions = partitions(rows, self.candidate_bytes(stage));
         Ok((0..partitions)
             .map(|partition| Work::DedupBands {
                 stage,
                 partition,
                 partitions,
+                earlier: earlier.clone(),
                 signatures: signatures.clone(),
             })
             .collect())
+    }
+
+    /// [`candidate_bytes`] of a stage.
+    fn candidate_bytes(&self, stage: u32) -> u64 {
+        match self.job.pipeline.get(stage as usize) {
+            Some(Stage::Dedup(config)) => candidate_bytes(config),
+            _ => 0,
+        }
+    }
+
+    /// The indexes of earlier runs that a dedup stage compares with, in the order in which the job names the runs.
+    fn earlier(&self, stage: u32) -> Vec<InputFile> {
+        let files = self.files.iter().filter(|file| file.stage == stage && file.key.starts_with("against"));
+        files.map(|file| file.file.clone()).collect()
+    }
+
+    /// The edges of which clusters are made: all that were found, or those that were verified.
+    fn edges(&self, stage: u32) -> Result<Vec<PartRef>, ExpandError> {
+        let found = self.phase(PhaseKind::Verify, stage).or_else(|_| self.phase(PhaseKind::Bands, stage))?;
+        self.intermediates(found, stage)
     }
 
     fn tokenize(&self, stage: u32) -> Result<Vec<Work>, ExpandError> {
@@ -356,9 +443,15 @@ fn reference(file: &FileRecord) -> PartRef {
     PartRef { path: file.path.clone(), rows: file.rows, bytes: file.bytes, xxh3: file.xxh3 }
 }
 
-/// How many slices of the hash space, so that one slice's pairs fit in memory.
-fn partitions(rows: u64) -> u32 {
-    let bytes = rows.saturating_mul(PAIR_BYTES);
+/// Bytes that the candidates of one document take in all slices together: with `verify` a slice's are held until they are
+/// sorted, at most one edge a band.
+pub(crate) fn candidate_bytes(config: &DedupConfig) -> u64 {
+    if config.verify.is_some() { EDGE_BYTES * config.bands as u64 } else { 0 }
+}
+
+/// How many slices of the hash space, so that one slice's pairs, and what is held of its edges, fit in memory.
+fn partitions(rows: u64, candidate_bytes: u64) -> u32 {
+    let bytes = rows.saturating_mul(PAIR_BYTES.max(candidate_bytes));
     u32::try_from(bytes.div_ceil(SLICE_BYTES).max(1)).unwrap_or(u32::MAX)
 }
 

@@ -197,7 +197,9 @@ fn barriers_hand_parts_and_verdicts_on() {
     };
     assert_eq!((stages.as_slice(), parts.as_slice()), (&[1, 2][..], &[2][..]));
     assert_eq!(part.path, "stages/00-read/part-00001.parquet");
-    assert!(matches!(verdicts, Some(Verdicts::Duplicates { file }) if file.path == "verdicts-00001.parquet"));
+    assert!(
+        matches!(verdicts, Some(Verdicts::Duplicates { file, index: None }) if file.path == "verdicts-00001.parquet")
+    );
     let part =
         |n, rows| outcome(vec![file(2, FileKind::Part, format!("stages/02-pii/part-{n:05}.parquet"), rows)]);
     committed.push(vec![part(0, 80), part(1, 79)]);
@@ -233,6 +235,10 @@ fn a_missing_verdict_or_phase_is_said() {
     let committed = [vec![], parts, vec![], vec![outcome(vec![])]];
     let error = expand(&job, &plan, 4, &[input(0, 1)], &committed).expect_err("no verdicts").to_string();
     assert!(error.contains("for 1 parts, found 0"), "{error}");
+    let mut committed = committed;
+    committed[3][0].detail = json!({"stop": "the largest cluster has 9 documents"});
+    let error = expand(&job, &plan, 4, &[input(0, 1)], &committed).expect_err("a stop").to_string();
+    assert!(error.starts_with("`01-dedup` drops nothing and stops: the largest cluster has 9"), "{error}");
 }
 
 #[test]
@@ -261,10 +267,12 @@ fn a_cutoff_reaches_every_part_bit_for_bit() {
 
 #[test]
 fn slices_grow_with_the_documents() {
-    assert_eq!(partitions(0), 1);
-    assert_eq!(partitions(8_000_000), 1);
-    assert_eq!(partitions(100_000_000), 12);
-    assert_eq!(partitions(u64::MAX), u32::MAX);
+    assert_eq!(partitions(0, 0), 1);
+    assert_eq!(partitions(8_000_000, 0), 1);
+    assert_eq!(partitions(100_000_000, 0), 12);
+    assert_eq!(partitions(u64::MAX, 0), u32::MAX);
+    // What is held beside the pairs of a band makes slices smaller.
+    assert_eq!(partitions(100_000_000, 14 * 8), 42);
 }
 
 #[test]

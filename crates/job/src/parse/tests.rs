@@ -205,3 +205,19 @@ fn every_example_is_a_good_job() {
         assert!(!crate::Plan::new(&resolved).phases.is_empty());
     }
 }
+
+#[test]
+fn sizes_of_clusters_are_keys_that_are_numbers() {
+    let text = |keys: &str| {
+        format!(
+            "name: x\noutput: /out\npipeline:\n  - read: {{paths: [/a.jsonl]}}\n  - dedup: {{keep_by_size: {{{keys}}}}}\n"
+        )
+    };
+    let job = parse(&text("1: 1, 3: 2, 1000: 1"), "job.yaml").expect("good").job;
+    let Some(crate::spec::Stage::Dedup(config)) = job.pipeline.get(1) else { panic!("no dedup stage") };
+    assert_eq!(config.keep_by_size, [(1, 1), (3, 2), (1000, 1)].into());
+    let again = parse(&job.to_yaml().expect("plain data"), "job.yaml").expect("its own text").job;
+    assert_eq!(again, job);
+    let error = parse(&text("many: 1"), "job.yaml").expect_err("no number").to_string();
+    assert!(error.contains("`many` is no size of a cluster"), "{error}");
+}

@@ -70,6 +70,8 @@ pub enum PhaseKind {
     },
     /// Finds documents that share a bucket, in slices of the hash space.
     Bands,
+    /// Compares the texts of such documents.
+    Verify,
     /// Joins them to clusters and chooses survivors.
     Clusters,
     /// Finds the score that the wanted fraction lies above.
@@ -102,6 +104,7 @@ impl PhaseKind {
             Self::Index => "index",
             Self::Map { .. } => "map",
             Self::Bands => "bands",
+            Self::Verify => "verify",
             Self::Clusters => "clusters",
             Self::Cutoff => "cutoff",
             Self::Classifier => "classifier",
@@ -120,7 +123,7 @@ enum Need {
     /// Fuses with its neighbours.
     Document,
     /// Must see something of all documents before it can judge one: the map before it leaves `side`.
-    Barrier { side: Side, phases: &'static [PhaseKind] },
+    Barrier { side: Side, phases: Vec<PhaseKind> },
     /// Takes documents and gives none.
     Sink(Vec<PhaseKind>),
 }
@@ -128,7 +131,7 @@ enum Need {
 fn need(index: u32, stage: &Stage) -> Need {
     match stage {
         Stage::Quality(config) if config.keep_fraction.is_some() => {
-            Need::Barrier { side: Side::Scores { stage: index }, phases: &[PhaseKind::Cutoff] }
+            Need::Barrier { side: Side::Scores { stage: index }, phases: vec![PhaseKind::Cutoff] }
         }
         Stage::Read(_)
         | Stage::Clean(_)
@@ -137,11 +140,17 @@ fn need(index: u32, stage: &Stage) -> Need {
         | Stage::Quality(_)
         | Stage::Decontaminate(_)
         | Stage::Pii(_) => Need::Document,
-        Stage::Dedup(_) => Need::Barrier {
-            side: Side::Signatures { stage: index },
-            phases: &[PhaseKind::Bands, PhaseKind::Clusters],
-        },
-        Stage::Mix(_) => Need::Barrier { side: Side::Sizes { stage: index }, phases: &[PhaseKind::Mixture] },
+        Stage::Dedup(config) => {
+            let verify = config.verify.map(|_| PhaseKind::Verify);
+            let phases = [Some(PhaseKind::Bands), verify, Some(PhaseKind::Clusters)];
+            Need::Barrier {
+                side: Side::Signatures { stage: index },
+                phases: phases.into_iter().flatten().collect(),
+            }
+        }
+        Stage::Mix(_) => {
+            Need::Barrier { side: Side::Sizes { stage: index }, phases: vec![PhaseKind::Mixture] }
+        }
         Stage::Tokenize(_) => Need::Sink(vec![PhaseKind::Prepare, PhaseKind::Tokenize]),
         Stage::Train(config) => {
             Need::Sink(vec![PhaseKind::Train { world: config.world_size, min: config.min_world_size() }])
@@ -170,7 +179,7 @@ impl Plan {
                 Need::Document => {}
                 Need::Barrier { side, phases } => {
                     builder.map(start..index, Some(side));
-                    for &kind in phases {
+                    for kind in phases {
                         builder.push(kind, index..index + 1);
                     }
                     start = index;

@@ -52,6 +52,7 @@ impl Plan {
                 format!("a task for each {over}: {}{side}", names())
             }
             PhaseKind::Bands => "a task for each slice of the hash space; finds pairs (shuffle)".to_owned(),
+            PhaseKind::Verify => "a task for each part; compares the texts of pairs".to_owned(),
             PhaseKind::Clusters => "one task; joins pairs to clusters, keeps one document of each".to_owned(),
             PhaseKind::Cutoff => "one task; finds the score of the wanted fraction (barrier)".to_owned(),
             PhaseKind::Mixture => "one task; decides how often each group is seen (barrier)".to_owned(),

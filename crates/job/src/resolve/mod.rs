@@ -114,9 +114,10 @@ fn resolve_defaults(stage: &mut Stage) {
     }
 }
 
-/// Whether the key of a stage's path takes a glob: what stands in a list does, all others name one file.
+/// Whether the key of a stage's path takes a glob: what stands in a list does, unless it is an earlier run; all others
+/// name one file.
 pub fn takes_glob(key: &str) -> bool {
-    key.ends_with(']') || key.ends_with("].path")
+    !key.starts_with("against[") && (key.ends_with(']') || key.ends_with("].path"))
 }
 
 /// Every path or URL that a stage names, with its key below the stage.
@@ -148,7 +149,8 @@ fn locations(stage: &mut Stage) -> Vec<(String, &mut String)> {
         }
         Stage::Filter(config) => config.locations(),
         Stage::Decontaminate(config) => config.locations(),
-        Stage::Clean(_) | Stage::Dedup(_) | Stage::Mix(_) | Stage::Train(_) | Stage::Export(_) => Vec::new(),
+        Stage::Dedup(config) => listed("against", &mut config.against).collect(),
+        Stage::Clean(_) | Stage::Mix(_) | Stage::Train(_) | Stage::Export(_) => Vec::new(),
     }
 }
 

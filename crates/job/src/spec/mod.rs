@@ -8,8 +8,8 @@ mod train;
 mod train_check;
 
 use orchestrator_core::units::ByteSize;
+pub use orchestrator_text::dedup::DedupConfig;
 pub use orchestrator_text::filters::FilterConfig;
-pub use orchestrator_text::minhash::DedupConfig;
 pub use orchestrator_text::mix::MixConfig;
 pub use orchestrator_text::pii::PiiConfig;
 pub use orchestrator_text::tokenizer::TokenizeConfig;

@@ -1,15 +1,16 @@
 //! One slice of one band: sort the hashes, connect the documents that share one.
 
 use orchestrator_core::TaskOutcome;
-use orchestrator_job::PartRef;
+use orchestrator_job::{InputFile, PartRef};
 use serde_json::json;
 
-use super::document_count;
-use super::keys::{Key, keys};
+use super::edges::EdgeWriter;
+use super::keys::{Key, config, keys};
+use super::signatures::Signatures;
+use super::union_find::UnionFind;
 use crate::context::TaskContext;
 use crate::error::TaskError;
 use crate::files::AttemptFiles;
-use crate::table::{TableReader, TableWriter};
 
 /// A range of hashes, the same one in every band.
 #[derive(Clone, Copy, Debug)]
@@ -25,77 +26,78 @@ impl Slice {
     }
 }
 
-/// Writes `edges-NNNNN.parquet` for slice `partition` of `partitions`.
+/// Writes `edges-NNNNN.bin` for slice `partition` of `partitions`; `inputs` are earlier runs' indexes and this run's
+/// signatures.
+///
+/// Buckets become stars around their first documents, and the stars are joined here already: what goes on is a forest,
+/// at most one edge a document, in order of documents, whatever the number of bands. Where candidates are verified, all
+/// stars go on as they are, in the same order.
 pub(crate) fn run(
     context: &TaskContext,
     stage: u32,
     partition: u32,
     partitions: u32,
-    signatures: &[PartRef],
+    inputs: (&[InputFile], &[PartRef]),
 ) -> Result<TaskOutcome, TaskError> {
-    document_count(signatures)?;
+    let verify = config(context, stage)?.verify.is_some();
     let directory = context.phase_directory();
     let slice = Slice { number: partition, count: partitions.max(1) };
-    let mut files = AttemptFiles::new(context);
-    let mut edges = TableWriter::create(
-        &files,
-        format!("{directory}/edges-{partition:05}.parquet"),
-        false,
-        &["document".to_owned(), "first".to_owned()],
-    )?;
-    let mut count = 0_u64;
+    let signatures = Signatures::open(context, inputs.0, inputs.1)?;
+    // Candidates to be verified go on one by one, and nothing is joined.
+    let mut forest = UnionFind::new(if verify { 0 } else { signatures.documents });
+    let mut candidates = Vec::new();
     // One band after the other: memory holds the pairs of one band's slice at a time.
     for key in keys(context, stage)? {
-        for (document, first) in stars(pairs(context, signatures, &key, slice)?) {
-            edges.push(0, [Some(u64::from(document)), Some(u64::from(first))])?;
-            count += 1;
+        let stars = stars(pairs(context, &signatures, &key, slice)?);
+        if verify {
+            candidates.extend(stars);
+        } else {
+            stars.for_each(|(document, first)| forest.join(document, first));
         }
     }
+    candidates.sort_unstable();
+    candidates.dedup();
+    let mut files = AttemptFiles::new(context);
+    let mut edges = EdgeWriter::create(&files, format!("{directory}/edges-{partition:05}.bin"))?;
+    for (document, first) in candidates.into_iter().chain(forest.members()) {
+        edges.push(document, first)?;
+    }
+    let detail = json!({ "edges": edges.edges() });
     edges.finish(&mut files, stage)?;
-    Ok(TaskOutcome {
-        files: files.into_records(),
-        detail: json!({ "edges": count }),
-        ..TaskOutcome::default()
-    })
+    Ok(TaskOutcome { files: files.into_records(), detail, ..TaskOutcome::default() })
 }
 
 /// Reads one key of every document: (hash, place in the global order) where the hash lies in the slice.
 fn pairs(
     context: &TaskContext,
-    signatures: &[PartRef],
+    signatures: &Signatures,
     key: &Key,
     slice: Slice,
 ) -> Result<Vec<(u128, u32)>, TaskError> {
     let mut pairs = Vec::new();
-    let mut first = 0;
     let columns: Vec<&str> = key.columns.iter().map(String::as_str).collect();
-    for part in signatures {
+    signatures.for_each(context, &columns, |first, rows| {
         let mut document = first;
-        for rows in TableReader::open(&context.job.output, &part.path, &columns)? {
-            let rows = rows?;
-            context.progress.check()?;
-            context.progress.add(rows.len() as u64, 8 * rows.len() as u64);
-            let mut push = |high: Option<u64>, low: Option<u64>| {
-                if let (Some(high), Some(low)) = (high, low)
-                    && slice.holds(high)
-                {
-                    pairs.push((u128::from(high) << 64 | u128::from(low), document));
-                }
-                document += 1;
-            };
-            match columns.as_slice() {
-                [high, low] => {
-                    rows.numbers(high)?.zip(rows.numbers(low)?).for_each(|(high, low)| push(high, low));
-                }
-                columns => {
-                    for column in columns {
-                        rows.numbers(column)?.for_each(|hash| push(hash, Some(0)));
-                    }
+        let mut push = |high: Option<u64>, low: Option<u64>| {
+            if let (Some(high), Some(low)) = (high, low)
+                && slice.holds(high)
+            {
+                pairs.push((u128::from(high) << 64 | u128::from(low), document));
+            }
+            document += 1;
+        };
+        match columns.as_slice() {
+            [high, low] => {
+                rows.numbers(high)?.zip(rows.numbers(low)?).for_each(|(high, low)| push(high, low));
+            }
+            columns => {
+                for column in columns {
+                    rows.numbers(column)?.for_each(|hash| push(hash, Some(0)));
                 }
             }
         }
-        first += part.rows as u32;
-    }
+        Ok(())
+    })?;
     Ok(pairs)
 }
 

@@ -1,7 +1,7 @@
 //! What two documents must share to be duplicates: the columns of a signature file.
 
 use orchestrator_job::Stage;
-use orchestrator_text::minhash::{DedupConfig, Method};
+use orchestrator_text::dedup::{DedupConfig, Method, Survivor};
 
 use crate::context::TaskContext;
 use crate::error::TaskError;
@@ -28,4 +28,19 @@ pub(crate) fn keys(context: &TaskContext, stage: u32) -> Result<Vec<Key>, TaskEr
             (0..config.bands).map(|band| Key { columns: vec![format!("band_{band:02}")] }).collect()
         }
     })
+}
+
+/// The column by which the survivor of a cluster is chosen, where order alone does not decide.
+pub(crate) const RANK: &str = "rank";
+
+/// The column of an index that is 1 where the document stayed, 0 where another stayed for it.
+pub(crate) const KEPT: &str = "kept";
+
+/// The columns of a signature file beside the document's id: every key's, then the rank where there is one.
+pub(crate) fn columns(context: &TaskContext, stage: u32) -> Result<Vec<String>, TaskError> {
+    let mut columns: Vec<String> = keys(context, stage)?.into_iter().flat_map(|key| key.columns).collect();
+    if config(context, stage)?.survivor != Survivor::First {
+        columns.push(RANK.to_owned());
+    }
+    Ok(columns)
 }

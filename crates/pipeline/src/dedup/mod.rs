@@ -1,32 +1,34 @@
 //! Duplicates: a shuffle by band, edges, clusters, one survivor each.
 //!
 //! ```text
-//!  map tasks         bands tasks (band × slice of its hashes)     one clusters task            map tasks
-//!  signatures-NNNNN ─▶ sort (hash, document) ─▶ edges-NNNNN ─▶ union-find, least root ─▶ verdicts-NNNNN ─▶ drop
-//!    id, band_00 …       star: (document, first of its bucket)      survivor = first in order      row, survivor's id
+//!  map tasks         bands tasks (slices of the hash space)        one clusters task             map tasks
+//!  signatures-NNNNN ─▶ sort (hash, document), star: document and ─▶ edges-NNNNN ─▶ union-find ─▶ verdicts-NNNNN ─▶ drop
+//!    id, band_00 …       its bucket's first; join the slice's own    clusters, survivors,         row, survivor's id
+//!                                                                    audit ─▶ clusters.json
 //! ```
 //!
-//! A document is named by its place in the global order: the rows of part 0, then of part 1, and so on.
+//! With `verify`, bands tasks hand on all stars as they are, and a task for each part compares its documents with the
+//! firsts of their buckets before clusters are made of the edges that hold.
+//!
+//! Earlier runs' documents (`against`) come before this run's: their indexes are read like signature files, and a document
+//! that shares a band with one of them goes for it. A document is named by its place in the global order: the rows of part
+//! 0, then of part 1, and so on. Components are found in two steps, each slice's by the task that sorts it and all of them
+//! from the slices' forests, and a component's root is its first document: the result does not depend on which edges met
+//! where. Every step holds numbers alone: 4 bytes a document in a bands task beside one band's pairs, at most 16 in the
+//! clusters task. See `docs/decisions/clusters.md`.
 
+mod audit;
 mod bands;
 mod clusters;
+mod edges;
 pub(crate) mod keys;
+pub(crate) mod signatures;
+mod sources;
+mod survivors;
+mod texts;
 mod union_find;
+mod verify;
 
 pub(crate) use bands::run as run_bands;
-pub(crate) use clusters::run as run_clusters;
-
-use orchestrator_job::PartRef;
-
-use crate::error::TaskError;
-
-/// Number of rows in all parts; a document's place in the global order must fit 32 bits.
-fn document_count(signatures: &[PartRef]) -> Result<u32, TaskError> {
-    let rows: u64 = signatures.iter().map(|part| part.rows).sum();
-    u32::try_from(rows).map_err(|_| {
-        TaskError::configuration(
-            "dedup",
-            format!("{rows} documents in one job, expected at most {}", u32::MAX),
-        )
-    })
-}
+pub(crate) use clusters::{Inputs, run as run_clusters};
+pub(crate) use verify::{Candidates, run as run_verify};

@@ -13,6 +13,7 @@ use orchestrator_storage::documents::{DocumentReader, Projection};
 use self::chain::{Act, Chain, LinkSpec};
 use self::verdicts::VerdictAct;
 use crate::context::TaskContext;
+use crate::dedup::signatures::write_index;
 use crate::error::TaskError;
 use crate::stages;
 
@@ -46,7 +47,13 @@ pub(crate) fn run(context: &TaskContext, map: &Map<'_>) -> Result<TaskOutcome, T
         }
         MapInput::Part { part } => read_part(context, part, &mut chain)?,
     }
-    chain.finish()
+    let mut outcome = chain.finish()?;
+    if let (Some(Verdicts::Duplicates { file, index: Some(signatures) }), [stage, ..]) =
+        (map.verdicts, map.stages)
+    {
+        outcome.files.extend(write_index(context, *stage, map.number, signatures, file)?);
+    }
+    Ok(outcome)
 }
 
 /// What a stage does to a document.

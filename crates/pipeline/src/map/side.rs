@@ -2,7 +2,8 @@
 
 use orchestrator_core::Document;
 use orchestrator_job::Side;
-use orchestrator_text::minhash::{Hasher, Method, text_hash};
+use orchestrator_text::dedup::{DedupConfig, Method, Survivor, text_hash};
+use orchestrator_text::minhash::Hasher;
 use orchestrator_text::mix::{GroupSize, Groups};
 use orchestrator_text::quality::QualityStep;
 use orchestrator_text::step::applies;
@@ -24,14 +25,7 @@ pub(crate) struct SideOutput {
 
 /// What a row holds.
 enum Value {
-    TextHash {
-        languages: orchestrator_text::Languages,
-    },
-    Bands {
-        hasher: Box<Hasher>,
-        bands: usize,
-        languages: orchestrator_text::Languages,
-    },
+    Signature(Box<Signature>),
     Score(Box<QualityStep>),
     /// A row a group, written at the end.
     Sizes {
@@ -51,18 +45,9 @@ impl SideOutput {
         let directory = context.phase_directory();
         let (stage, name, columns, value) = match side {
             Side::Signatures { stage } => {
-                let config = keys::config(context, stage)?;
-                let columns: Vec<String> =
-                    keys::keys(context, stage)?.into_iter().flat_map(|key| key.columns).collect();
-                let languages = config.languages.clone();
-                let value = match config.method {
-                    Method::Exact => Value::TextHash { languages },
-                    Method::Minhash => {
-                        let hasher = Hasher::new(&config.minhash());
-                        Value::Bands { hasher: Box::new(hasher), bands: columns.len(), languages }
-                    }
-                };
-                (stage, "signatures", columns, value)
+                let signature = Signature::new(keys::config(context, stage)?);
+                let columns = keys::columns(context, stage)?;
+                (stage, "signatures", columns, Value::Signature(Box::new(signature)))
             }
             Side::Sizes { stage } => {
                 let groups = mix::groups(context)?;
@@ -86,19 +71,7 @@ impl SideOutput {
     pub(crate) fn push(&mut self, document: &Document) -> Result<(), TaskError> {
         let id = document.id.0;
         match &mut self.value {
-            Value::TextHash { languages } => {
-                let hash = applies(languages, None, document).then(|| text_hash(&document.text));
-                self.table.push(id, [hash.map(|hash| (hash >> 64) as u64), hash.map(|hash| hash as u64)])
-            }
-            Value::Bands { hasher, bands, languages } => {
-                // A document without a single shingle shares nothing with any other, and is kept.
-                let hashes =
-                    if applies(languages, None, document) { hasher.bands(&document.text) } else { None };
-                match hashes {
-                    Some(hashes) => self.table.push(id, hashes.into_iter().map(Some)),
-                    None => self.table.push(id, std::iter::repeat_n(None, *bands)),
-                }
-            }
+            Value::Signature(signature) => self.table.push(id, signature.of(document)),
             Value::Sizes { groups, sizes } => {
                 let size = &mut sizes[groups.of(document)];
                 size.documents += 1;
@@ -120,5 +93,44 @@ impl SideOutput {
             }
         }
         self.table.finish(files, self.stage)
+    }
+}
+
+/// Makes the row of a signature file: the keys that duplicates share, then the rank that chooses among them.
+struct Signature {
+    languages: orchestrator_text::Languages,
+    /// None where texts must be equal.
+    hasher: Option<Hasher>,
+    bands: usize,
+    survivor: Survivor,
+}
+
+impl Signature {
+    fn new(config: &DedupConfig) -> Self {
+        let hasher = match config.method {
+            Method::Exact => None,
+            Method::Minhash => Some(Hasher::new(&config.minhash())),
+        };
+        Self { languages: config.languages.clone(), hasher, bands: config.bands, survivor: config.survivor }
+    }
+
+    /// The row's numbers. Keys are absent where the document is not judged, or is too short to have a shingle: it then
+    /// shares nothing with any other, and is kept.
+    fn of(&mut self, document: &Document) -> Vec<Option<u64>> {
+        let judged = applies(&self.languages, None, document);
+        let mut row = match &mut self.hasher {
+            None => {
+                let hash = judged.then(|| text_hash(&document.text));
+                vec![hash.map(|hash| (hash >> 64) as u64), hash.map(|hash| hash as u64)]
+            }
+            Some(hasher) => match if judged { hasher.bands(&document.text) } else { None } {
+                Some(bands) => bands.into_iter().map(Some).collect(),
+                None => vec![None; self.bands],
+            },
+        };
+        if self.survivor != Survivor::First {
+            row.push(self.survivor.rank(document));
+        }
+        row
     }
 }

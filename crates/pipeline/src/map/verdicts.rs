@@ -90,7 +90,7 @@ impl VerdictAct {
     pub(crate) fn open(context: &TaskContext, verdicts: &Verdicts) -> Result<Self, TaskError> {
         match verdicts {
             Verdicts::Mixture { file } => Ok(Self::Mixture(Box::new(mix::mixer(context, file)?))),
-            Verdicts::Duplicates { file } => {
+            Verdicts::Duplicates { file, .. } => {
                 Ok(Self::Duplicates(Box::new(DuplicateRows::open(context, &file.path)?)))
             }
             Verdicts::Cutoff { threshold, scores } => {

@@ -121,13 +121,26 @@ pub struct DocumentReader {
 impl DocumentReader {
     /// Opens a part. A remote one is copied to a temporary local file first.
     pub fn open(store: &Store, path: &RelativePath, projection: Projection) -> Result<Self, Error> {
+        Self::reading(TableReader::open(store, path)?, projection)
+    }
+
+    /// Opens a part for these rows alone, given in rising order. Row groups without any are not read.
+    pub fn open_rows(
+        store: &Store,
+        path: &RelativePath,
+        projection: Projection,
+        rows: &[u64],
+    ) -> Result<Self, Error> {
+        Self::reading(TableReader::open(store, path)?.only(rows), projection)
+    }
+
+    fn reading(table: TableReader, projection: Projection) -> Result<Self, Error> {
         let schema = DocumentColumns::schema();
         let wanted: Vec<(&'static str, DataType)> = NAMES
             .iter()
             .filter(|&&name| projection == Projection::All || name != "text")
             .filter_map(|&name| Some((name, schema.field_with_name(name).ok()?.data_type().clone())))
             .collect();
-        let table = TableReader::open(store, path)?;
         Ok(Self { rows: table.rows(), batches: table.columns(&wanted)? })
     }
 

@@ -9,7 +9,7 @@ use arrow_array::types::{Float32Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, LargeStringArray, PrimitiveArray, RecordBatch, StringArray};
 use arrow_schema::{DataType, Schema, SchemaRef};
 use parquet::arrow::arrow_reader::{
-    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
 };
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::arrow::{ArrowWriter, ProjectionMask};
@@ -136,6 +136,17 @@ impl TableReader {
         let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new_with_options(file, options))
             .map_err(|detail| Error::Corrupt { path: store.name(path), detail })?;
         Ok(Self { path: store.name(path), builder: Some(builder) })
+    }
+
+    /// Reads these rows only, given in rising order; what lies between is not decoded.
+    pub(crate) fn only(mut self, rows: &[u64]) -> Self {
+        let total = usize::try_from(self.rows()).unwrap_or(usize::MAX);
+        // Rows beyond the end select nothing: whoever counts what comes back finds them missing.
+        let ranges =
+            rows.iter().map(|&row| row as usize..row as usize + 1).filter(|range| range.end <= total);
+        let selection = RowSelection::from_consecutive_ranges(ranges, total);
+        self.builder = self.builder.map(|builder| builder.with_row_selection(selection));
+        self
     }
 
     /// Rows in the file, as its footer says.

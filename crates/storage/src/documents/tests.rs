@@ -64,6 +64,11 @@ proptest! {
             prop_assert_eq!(bare.text, "");
             prop_assert_eq!(bare.id, document.id);
         }
+        let odd: Vec<u64> = (0..documents.len() as u64).filter(|row| row % 2 == 1).collect();
+        let some = DocumentReader::open_rows(&store, &path, Projection::WithoutText, &odd).expect("open");
+        let records: Vec<u64> = some.map(|row| row.expect("read").record).collect();
+        let expected: Vec<u64> = odd.iter().map(|&row| documents[row as usize].record).collect();
+        prop_assert_eq!(records, expected);
     }
 }
 

@@ -11,19 +11,13 @@
 mod normalize;
 mod parameters;
 
-use orchestrator_core::Digest;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha1::{Digest as _, Sha1};
 use xxhash_rust::{xxh3, xxh32, xxh64};
 
-use crate::step::{ConfigError, Languages};
+use crate::kernels::{self, MODULUS};
 use crate::words::{Span, Splitter};
-
-/// The Mersenne prime of the compatible permutations.
-const MODULUS: u64 = (1 << 61) - 1;
-/// More minima than this are a mistake in the configuration.
-const MOST_HASHES: usize = 4096;
 
 /// The hash of a shingle, and with it the words and the permutations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -39,17 +33,6 @@ pub enum Hash {
     Xxh64,
     /// xxh32, as datatrove.
     Xxh32,
-}
-
-/// How duplicates are found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Method {
-    /// Documents whose text is equal.
-    Exact,
-    /// Documents whose words are nearly the same.
-    #[default]
-    Minhash,
 }
 
 /// What a signature is made of.
@@ -73,68 +56,6 @@ impl Default for MinHashConfig {
     }
 }
 
-/// Finds duplicates over the whole corpus and keeps the first of each cluster.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct DedupConfig {
-    /// Equal texts only, or near-duplicates too.
-    pub method: Method,
-    /// Hash of a shingle; `sha1-64`, `xxh64` and `xxh32` give datatrove's signatures.
-    pub hash: Hash,
-    /// Words of a shingle.
-    pub shingle: usize,
-    /// Bands: more find more.
-    pub bands: usize,
-    /// Minima that must agree in a band: more find less.
-    pub rows: usize,
-    /// Chooses the permutations.
-    pub seed: u32,
-    /// Languages to deduplicate; all where not given.
-    pub languages: Languages,
-    /// Writes this stage's documents even where the next stage could read them in passing.
-    pub keep: bool,
-}
-
-impl Default for DedupConfig {
-    fn default() -> Self {
-        let MinHashConfig { hash, shingle, bands, rows, seed } = MinHashConfig::default();
-        Self { method: Method::default(), hash, shingle, bands, rows, seed, languages: None, keep: false }
-    }
-}
-
-impl DedupConfig {
-    /// Checks what the types cannot say.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        for (key, value, most) in [
-            ("shingle", self.shingle, 64),
-            ("bands", self.bands, MOST_HASHES),
-            ("rows", self.rows, MOST_HASHES),
-        ] {
-            if value == 0 || value > most {
-                return Err(ConfigError::new(key, format!("is {value}; expected 1 to {most}")));
-            }
-        }
-        if self.bands * self.rows > MOST_HASHES {
-            return Err(ConfigError::new(
-                "bands",
-                format!("times rows is {}; expected at most {MOST_HASHES}", self.bands * self.rows),
-            ));
-        }
-        Ok(())
-    }
-
-    /// The part that signatures are made by.
-    pub fn minhash(&self) -> MinHashConfig {
-        let Self { hash, shingle, bands, rows, seed, .. } = *self;
-        MinHashConfig { hash, shingle, bands, rows, seed }
-    }
-}
-
-/// The 128-bit hash by which equal texts are found.
-pub fn text_hash(text: &str) -> u128 {
-    Digest::of(text.as_bytes()).0
-}
-
 /// Makes signatures; keeps its scratch space from one document to the next.
 pub struct Hasher {
     config: MinHashConfig,
@@ -143,6 +64,7 @@ pub struct Hasher {
     minima: Vec<u64>,
     normalized: String,
     joined: String,
+    spans: Vec<Span>,
     words: Vec<Span>,
     shingles: Vec<u64>,
 }
@@ -162,6 +84,7 @@ impl Hasher {
             minima: Vec::new(),
             normalized: String::new(),
             joined: String::new(),
+            spans: Vec::new(),
             words: Vec::new(),
             shingles: Vec::new(),
         }
@@ -188,6 +111,14 @@ impl Hasher {
         Some(self.minima.clone())
     }
 
+    /// The hashes of all different shingles, in rising order; empty where the text has fewer words than a shingle.
+    pub fn shingle_set(&mut self, text: &str) -> Vec<u64> {
+        self.hash_shingles(text);
+        self.shingles.sort_unstable();
+        self.shingles.dedup();
+        self.shingles.clone()
+    }
+
     fn minimize(&mut self, text: &str) -> Option<()> {
         self.hash_shingles(text);
         if self.shingles.is_empty() {
@@ -196,13 +127,12 @@ impl Hasher {
         self.minima.clear();
         self.minima.resize(self.a.len(), u64::MAX);
         match self.config.hash {
-            Hash::Xxh3 => minima_native(&self.shingles, &self.a, &self.b, &mut self.minima),
+            // x is a good hash already and a is odd, so x·a + b modulo 2⁶⁴ is as good as any permutation.
+            Hash::Xxh3 => kernels::native(&self.shingles, &self.a, &self.b, &mut self.minima),
             Hash::Sha1_64 | Hash::Xxh64 => {
-                minima_prime(&self.shingles, &self.a, &self.b, u64::MAX, &mut self.minima);
+                kernels::prime(&self.shingles, &self.a, &self.b, &mut self.minima);
             }
-            Hash::Xxh32 => {
-                minima_prime(&self.shingles, &self.a, &self.b, u64::from(u32::MAX), &mut self.minima);
-            }
+            Hash::Xxh32 => minima_of_low_bits(&self.shingles, &self.a, &self.b, &mut self.minima),
         }
         Some(())
     }
@@ -217,10 +147,10 @@ impl Hasher {
             split_at_blanks(&self.normalized, &mut self.words);
             &self.normalized
         } else {
-            let mut spans = Vec::new();
-            Splitter::English.split_into(&self.normalized, &mut spans);
+            self.spans.clear();
+            Splitter::English.split_into(&self.normalized, &mut self.spans);
             self.joined.clear();
-            for span in spans {
+            for span in &self.spans {
                 if !self.joined.is_empty() {
                     self.joined.push(' ');
                 }
@@ -237,14 +167,25 @@ impl Hasher {
                 Hash::Xxh3 => xxh3::xxh3_64(shingle),
                 Hash::Xxh64 => xxh64::xxh64(shingle, 0),
                 Hash::Xxh32 => u64::from(xxh32::xxh32(shingle, 0)),
-                Hash::Sha1_64 => {
-                    let digest = Sha1::digest(shingle);
-                    let mut bytes = [0; 8];
-                    bytes.copy_from_slice(&digest[..8]);
-                    u64::from_le_bytes(bytes)
-                }
+                Hash::Sha1_64 => sha1_64(shingle),
             });
         }
+    }
+}
+
+/// The true Jaccard similarity of two sets of shingles, each in rising order: 0 for two empty ones.
+pub fn jaccard(one: &[u64], other: &[u64]) -> f64 {
+    let (mut left, mut right, mut common) = (0, 0, 0_usize);
+    while left < one.len() && right < other.len() {
+        match one[left].cmp(&other[right]) {
+            std::cmp::Ordering::Less => left += 1,
+            std::cmp::Ordering::Greater => right += 1,
+            std::cmp::Ordering::Equal => (left, right, common) = (left + 1, right + 1, common + 1),
+        }
+    }
+    match one.len() + other.len() - common {
+        0 => 0.0,
+        union => common as f64 / union as f64,
     }
 }
 
@@ -258,36 +199,40 @@ fn split_at_blanks(text: &str, words: &mut Vec<Span>) {
     }
 }
 
-/// Minima of x·a + b modulo 2⁶⁴: x is a good hash already, and a is odd, so each is a permutation.
-fn minima_native(shingles: &[u64], a: &[u64], b: &[u64], minima: &mut [u64]) {
+/// Lowers each of `minima` to the least of the low 32 bits of the compatible values, as datatrove computes them.
+fn minima_of_low_bits(shingles: &[u64], a: &[u64], b: &[u64], minima: &mut [u64]) {
     for ((a, b), minimum) in a.iter().zip(b).zip(minima) {
-        // Shingles inside: the minimum stays in a register, and four chains hide the multiplication's latency.
-        let mut least = [u64::MAX; 4];
-        let (fours, rest) = shingles.as_chunks::<4>();
-        for four in fours {
-            for (least, x) in least.iter_mut().zip(four) {
-                *least = (*least).min(x.wrapping_mul(*a).wrapping_add(*b));
-            }
-        }
-        for x in rest {
-            least[0] = least[0].min(x.wrapping_mul(*a).wrapping_add(*b));
-        }
-        *minimum = least.into_iter().fold(*minimum, u64::min);
-    }
-}
-
-/// Minima of ((x·a + b) modulo 2⁶⁴) modulo 2⁶¹−1, of which `mask` keeps the low bits, as datatrove computes them.
-fn minima_prime(shingles: &[u64], a: &[u64], b: &[u64], mask: u64, minima: &mut [u64]) {
-    for ((a, b), minimum) in a.iter().zip(b).zip(minima) {
-        let mut least = u64::MAX;
         for x in shingles {
             let wrapped = x.wrapping_mul(*a).wrapping_add(*b);
             let folded = (wrapped & MODULUS) + (wrapped >> 61);
             let reduced = if folded >= MODULUS { folded - MODULUS } else { folded };
-            least = least.min(reduced & mask);
+            *minimum = (*minimum).min(reduced & u64::from(u32::MAX));
         }
-        *minimum = least;
     }
+}
+
+/// The first eight bytes of a message's SHA-1, as a little-endian number.
+///
+/// A shingle nearly always fits one block: it is padded here, and goes straight to the compression function, which the
+/// crate runs on the CPU's own instructions where there are some. Reference: FIPS 180-4.
+fn sha1_64(message: &[u8]) -> u64 {
+    const INITIAL: [u32; 5] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
+    /// What fits beside the end mark and the length.
+    const ONE_BLOCK: usize = 55;
+    let mut first = [0; 8];
+    if message.len() > ONE_BLOCK {
+        first.copy_from_slice(&Sha1::digest(message)[..8]);
+    } else {
+        let mut block = [0; 64];
+        block[..message.len()].copy_from_slice(message);
+        block[message.len()] = 0x80;
+        block[56..].copy_from_slice(&(8 * message.len() as u64).to_be_bytes());
+        let mut state = INITIAL;
+        sha1::compress(&mut state, &[block.into()]);
+        first[..4].copy_from_slice(&state[0].to_be_bytes());
+        first[4..].copy_from_slice(&state[1].to_be_bytes());
+    }
+    u64::from_le_bytes(first)
 }
 
 #[cfg(test)]
@@ -328,6 +273,15 @@ mod tests {
     }
 
     #[test]
+    fn one_block_is_hashed_as_any_other_message() {
+        for length in 0..130 {
+            let message: Vec<u8> = (0..length).map(|place| place * 7).collect();
+            let digest = Sha1::digest(&message);
+            assert_eq!(sha1_64(&message).to_le_bytes(), digest[..8], "{length} bytes");
+        }
+    }
+
+    #[test]
     fn short_texts_have_no_signature() {
         for hash in [Hash::Xxh3, Hash::Sha1_64] {
             let mut hasher = Hasher::new(&MinHashConfig { hash, ..MinHashConfig::default() });
@@ -348,17 +302,6 @@ mod tests {
         assert_eq!(hasher.bands("the signature of this sentence is on users' disks"), Some(bands));
     }
 
-    #[test]
-    fn wrong_values_are_named_by_key() {
-        let config = DedupConfig { rows: 0, ..DedupConfig::default() };
-        assert_eq!(config.validate().expect_err("no rows").key, "rows");
-        let config = DedupConfig { bands: 100, rows: 100, ..DedupConfig::default() };
-        assert_eq!(config.validate().expect_err("too many").key, "bands");
-        assert_eq!(DedupConfig::default().validate(), Ok(()));
-        assert!(serde_json::from_str::<DedupConfig>(r#"{"method": "exact", "hash": "sha1-64"}"#).is_ok());
-        assert!(serde_json::from_str::<DedupConfig>(r#"{"metod": "exact"}"#).is_err());
-    }
-
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
@@ -376,13 +319,15 @@ mod tests {
             let text = |words: &[u32]| words.iter().map(name).collect::<Vec<_>>().join(" ");
             let set = |words: &[u32]| words.windows(5).map(<[u32]>::to_vec).collect::<BTreeSet<_>>();
             let (left, right) = (set(&words), set(&other));
-            let jaccard = left.intersection(&right).count() as f64 / left.union(&right).count() as f64;
+            let truth = left.intersection(&right).count() as f64 / left.union(&right).count() as f64;
             let mut hasher = Hasher::new(&MinHashConfig { seed, bands: 64, ..MinHashConfig::default() });
+            let sets = [hasher.shingle_set(&text(&words)), hasher.shingle_set(&text(&other))];
+            prop_assert!((jaccard(&sets[0], &sets[1]) - truth).abs() < 1e-12);
             let one = hasher.signature(&text(&words)).expect("long enough");
             let two = hasher.signature(&text(&other)).expect("long enough");
             let equal = one.iter().zip(&two).filter(|(one, two)| one == two).count() as f64 / one.len() as f64;
             // Five standard deviations at 512 minima are 0.11.
-            prop_assert!((equal - jaccard).abs() < 0.12, "estimated {equal}, is {jaccard}");
+            prop_assert!((equal - truth).abs() < 0.12, "estimated {equal}, is {truth}");
         }
     }
 }

@@ -17,8 +17,8 @@ pub(super) fn native(seed: u32, count: usize) -> (Vec<u64>, Vec<u64>) {
 /// Factors in 1..2⁶¹−1 and offsets in 0..2⁶¹−1, as NumPy's `RandomState(seed).randint` draws them.
 pub(super) fn numpy(seed: u32, count: usize) -> (Vec<u64>, Vec<u64>) {
     let mut random = MersenneTwister::new(seed);
-    let a = (0..count).map(|_| 1 + random.at_most(super::MODULUS - 2)).collect();
-    let b = (0..count).map(|_| random.at_most(super::MODULUS - 1)).collect();
+    let a = (0..count).map(|_| 1 + random.at_most(crate::kernels::MODULUS - 2)).collect();
+    let b = (0..count).map(|_| random.at_most(crate::kernels::MODULUS - 1)).collect();
     (a, b)
 }
 
@@ -67,7 +67,7 @@ impl MersenneTwister {
     fn at_most(&mut self, most: u64) -> u64 {
         loop {
             let high = u64::from(self.next_u32()) << 32;
-            let drawn = (high | u64::from(self.next_u32())) & super::MODULUS;
+            let drawn = (high | u64::from(self.next_u32())) & crate::kernels::MODULUS;
             if drawn <= most {
                 return drawn;
             }
