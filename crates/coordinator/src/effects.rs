@@ -205,6 +205,7 @@ impl Effects {
             }
             Command::PublishCheckpoint { phase, step, path, attempt_path, manifest, .. } => {
                 publish::checkpoint(&store, &attempt_path, &path, &manifest).await?;
+                publish::metrics(&store, &attempt_path, step).await?;
                 Ok(Event::CheckpointPublished { job: id, phase, step })
             }
             Command::Wake | Command::Log { .. } => unreachable!("`start` takes effects alone"),

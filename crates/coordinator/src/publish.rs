@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::stream::{StreamExt, TryStreamExt};
-use orchestrator_core::{AttemptId, ErrorCode, TaskOutcome};
+use orchestrator_core::{AttemptId, ErrorCode, TaskOutcome, gang_metrics};
 use orchestrator_scheduler::Place;
 use orchestrator_storage::{Error, RelativePath, Store};
 use serde::Deserialize;
@@ -129,6 +129,26 @@ pub(crate) async fn checkpoint(store: &Store, from: &str, to: &str, manifest: &s
     insist(store, move |store| store.put_atomic(&path, &text).map(drop)).await
 }
 
+/// The largest file of metrics that becomes visible before its gang ends.
+const METRICS_BYTES_MAX: u64 = 256 << 20;
+
+/// Makes visible what a gang said of its steps up to a checkpoint, so that a training that goes on, or failed, can be looked
+/// at. The gang's end publishes all of it in its place.
+pub(crate) async fn metrics(store: &Store, checkpoint: &str, step: u64) -> Result<(), Error> {
+    let Some(number) = checkpoint.strip_prefix(GANGS).and_then(|rest| rest.split('/').nth(1)) else {
+        return Ok(());
+    };
+    let from = RelativePath::new(gang_metrics(&format!("{GANGS}/{number}"), step))?;
+    let to = RelativePath::new("metrics.jsonl")?;
+    insist(store, move |store| match store.read_all(&from, METRICS_BYTES_MAX) {
+        Ok(text) => store.put_atomic(&to, &text).map(drop),
+        // A repeated publication: the gang is at a later checkpoint, or its metrics are larger than is copied.
+        Err(Error::NotFound { .. } | Error::TooLarge { .. }) => Ok(()),
+        Err(error) => Err(error),
+    })
+    .await
+}
+
 #[cfg(test)]
 mod tests {
     use orchestrator_core::{Digest, FileKind, FileRecord, JobId};
@@ -167,6 +187,23 @@ mod tests {
         for name in names {
             assert!(directory.path().join(name).exists());
         }
+    }
+
+    #[tokio::test]
+    async fn metrics_are_seen_with_their_checkpoint() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let store = Store::open(directory.path().to_str().expect("UTF-8")).expect("a store");
+        let at = |step| format!(".orchestrator/gangs/04/generation-000001/step-{step:08}");
+        metrics(&store, &at(10), 10).await.expect("there are none yet");
+        let seen = directory.path().join("metrics.jsonl");
+        assert!(!seen.exists());
+        for (step, text) in [(10, "ten"), (20, "twenty")] {
+            let path = RelativePath::new(gang_metrics(".orchestrator/gangs/04", step)).expect("a path");
+            store.put_atomic(&path, text.as_bytes()).expect("put");
+            metrics(&store, &at(step), step).await.expect("copied");
+            assert_eq!(std::fs::read_to_string(&seen).expect("it is there"), text);
+        }
+        metrics(&store, "checkpoints/elsewhere", 20).await.expect("no gang's");
     }
 
     #[tokio::test]

@@ -18,7 +18,7 @@ pub use digest::{Digest, RowDigest, RowHasher};
 pub use document::{Document, Media};
 pub use error_code::ErrorCode;
 pub use ids::{AttemptId, DocumentId, FencingToken, JobId, WorkerId};
-pub use outcome::{FROZEN_FILES, FileKind, FileRecord, StageTally, TaskOutcome};
+pub use outcome::{FROZEN_FILES, FileKind, FileRecord, StageTally, TaskOutcome, gang_metrics};
 pub use redact::redact;
 pub use samples::{DroppedText, Lengths, StageSamples, TaskSamples};
 pub use verdict::{Decision, Dropped, Note, NoteKind, Reason};

@@ -9,6 +9,11 @@ use crate::digest::RowDigest;
 /// The list of frozen models, lists and tokenizers in an output, for those who read them: JSON.
 pub const FROZEN_FILES: &str = ".orchestrator/files.json";
 
+/// Where a gang leaves what it said of its steps up to a checkpoint, below its directory `gang`; a resume takes it up.
+pub fn gang_metrics(gang: &str, step: u64) -> String {
+    format!("{gang}/metrics-{step:08}.jsonl")
+}
+
 /// What a file is for. The kind and the task's number give its final name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

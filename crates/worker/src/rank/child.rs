@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use orchestrator_core::{Digest, ErrorCode, FileKind, FileRecord, TaskOutcome};
+use orchestrator_core::{Digest, ErrorCode, FileKind, FileRecord, TaskOutcome, gang_metrics};
 use orchestrator_job::Stage;
 use orchestrator_pipeline::training::{
     ShardTokens, StagedCheckpoint, StoredCheckpoint, expire, model_digest, shard_names, tokenizer,
@@ -242,7 +242,7 @@ impl RankObserver {
     }
 
     fn metrics_path(&self, step: u64) -> Result<RelativePath, orchestrator_storage::Error> {
-        RelativePath::new(format!(".orchestrator/gangs/{:02}/metrics-{step:08}.jsonl", self.stage))
+        RelativePath::new(gang_metrics(&format!(".orchestrator/gangs/{:02}", self.stage), step))
     }
 
     /// Takes up the metrics of the steps before `step`.
