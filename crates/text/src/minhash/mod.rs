@@ -274,8 +274,8 @@ mod tests {
 
     #[test]
     fn one_block_is_hashed_as_any_other_message() {
-        for length in 0..130 {
-            let message: Vec<u8> = (0..length).map(|place| place * 7).collect();
+        for length in 0..130_u8 {
+            let message: Vec<u8> = (0..length).map(|place| place.wrapping_mul(7)).collect();
             let digest = Sha1::digest(&message);
             assert_eq!(sha1_64(&message).to_le_bytes(), digest[..8], "{length} bytes");
         }

@@ -245,11 +245,12 @@ impl RankObserver {
         RelativePath::new(gang_metrics(&format!(".orchestrator/gangs/{:02}", self.stage), step))
     }
 
-    /// Takes up the metrics of the steps before `step`.
+    /// Takes up the metrics of the steps before `step`, and the deletion of checkpoints where a generation left it.
     fn resume(&mut self, step: u64) -> Result<(), RankFailure> {
         if self.rank != 0 || step == 0 {
             return Ok(());
         }
+        expire(&self.output, &self.options.checkpoint)?;
         self.metrics_kept = Some(step);
         let bytes = self.output.read_all(&self.metrics_path(step)?, METRICS_LIMIT)?;
         for line in String::from_utf8_lossy(&bytes).lines() {
