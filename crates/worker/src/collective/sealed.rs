@@ -55,7 +55,7 @@ pub(super) fn answer<T>(
     let length = state.write_message(&[], &mut message).map_err(failed)?;
     send(&mut stream, &message[..length])?;
     let (mut reader, writer) = split(stream, state)?;
-    if !reader.open()? || !reader.plain.is_empty() {
+    if !reader.open()? || reader.filled != 0 {
         return Err(refused());
     }
     Ok((understood, reader, writer))
@@ -102,7 +102,8 @@ fn split(stream: TcpStream, state: HandshakeState) -> io::Result<(Reader, Writer
         state: Arc::clone(&state),
         number: 0,
         sealed: vec![0; MESSAGE_MAX],
-        plain: Vec::with_capacity(CHUNK),
+        plain: vec![0; MESSAGE_MAX],
+        filled: 0,
         taken: 0,
     };
     Ok((reader, Writer { stream: sink, state, number: 0, sealed: vec![0; 2 + MESSAGE_MAX] }))
@@ -115,8 +116,10 @@ pub(super) struct Reader {
     /// Messages opened.
     number: u64,
     sealed: Vec<u8>,
-    /// The last message, of which `taken` bytes were handed out.
+    /// The last message: `filled` bytes, of which `taken` were handed out. There is room for its tag, else the library
+    /// makes a copy of each.
     plain: Vec<u8>,
+    filled: usize,
     taken: usize,
 }
 
@@ -141,13 +144,11 @@ impl Reader {
         self.stream.read_exact(&mut length[first..])?;
         let sealed = &mut self.sealed[..usize::from(u16::from_le_bytes(length))];
         self.stream.read_exact(sealed)?;
-        self.plain.resize(CHUNK, 0);
-        let opened = self
+        self.filled = self
             .state
             .read_message(self.number, sealed, &mut self.plain)
             .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "what it sent was changed on the way"))?;
         self.number += 1;
-        self.plain.truncate(opened);
         self.taken = 0;
         Ok(true)
     }
@@ -155,12 +156,12 @@ impl Reader {
 
 impl Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.taken == self.plain.len() {
+        while self.taken == self.filled {
             if buffer.is_empty() || !self.open()? {
                 return Ok(0);
             }
         }
-        let count = buffer.len().min(self.plain.len() - self.taken);
+        let count = buffer.len().min(self.filled - self.taken);
         buffer[..count].copy_from_slice(&self.plain[self.taken..self.taken + count]);
         self.taken += count;
         Ok(count)
