@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::run::{Run, Stage};
-use crate::tables::{Kind, scan_in_pieces};
+use crate::tables::{Kind, scan_each_part, scan_in_pieces};
 
 /// Documents named for each transition, those with the lowest ids.
 const EXAMPLES: usize = 5;
@@ -73,7 +73,7 @@ pub struct Transition {
     pub examples: Vec<String>,
 }
 
-/// Compares two runs. Holds 24 bytes for each document of both.
+/// Compares two runs. Holds 32 bytes for each document of both.
 pub fn diff(first: &Run, second: &Run) -> Result<Difference, Error> {
     let mut fates = Fates::default();
     let [one, two] = [fates.of(first)?, fates.of(second)?];
@@ -163,8 +163,8 @@ impl Fates {
             }
         }
         if let Some(stage) = run.last_materialised() {
-            for piece in scan_in_pieces(run, stage, Kind::Parts) {
-                each_id(piece?, |id| fates.push((id, KEPT)))?;
+            for part in scan_each_part(run, stage) {
+                each_id(part?, |id| fates.push((id, KEPT)))?;
             }
         }
         // A document that a later stage dropped is in parts of stages before it, of which only the last was read: if
