@@ -170,7 +170,6 @@ fn fasttext_models() -> Vec<Vec<u8>> {
     let quantized =
         Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/langid/lid.176.ftz"));
     match std::fs::read(quantized) {
-        // Its dictionary and the beginning of its matrices: all of it would cost seconds a read.
         Ok(bytes) => seeds.push(bytes),
         Err(_) => println!("without a quantized model: ../shared is absent"),
     }

@@ -19,8 +19,8 @@ const NUMBERS: [u64; 12] = [
 ];
 /// Bytes that mean something to some format.
 const BYTES: [u8; 14] = [0, 1, 0x0a, 0x0d, 0x20, 0x22, 0x2d, 0x30, 0x5b, 0x7b, 0x7f, 0x80, 0xc3, 0xff];
-/// What is grown by mutation is cut here.
-const LONGEST: usize = 1 << 18;
+/// What is grown by mutation is cut here; the longest seed is a quantized model of less than a megabyte.
+const LONGEST: usize = 1 << 20;
 
 /// A copy with one to eight changes. `other` lends pieces.
 pub(crate) fn mutate(dice: &mut Dice, seed: &[u8], other: &[u8]) -> Vec<u8> {
