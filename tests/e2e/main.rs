@@ -11,6 +11,7 @@ mod full_disk;
 mod health;
 mod hostile;
 mod job_file;
+mod languages;
 mod lists;
 mod mixing;
 mod models;

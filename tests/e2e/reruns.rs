@@ -39,6 +39,27 @@ fn a_finished_run_is_not_done_again() {
 }
 
 #[test]
+fn a_finished_run_needs_its_inputs_no_more() {
+    let scene = scene(60);
+    let output = scene.complete("again", 2);
+    std::fs::remove_dir_all(scene.path("corpus")).expect("the corpus can be archived");
+    let ran = scene.run(&["run", "again.yaml"]).ended(0);
+    assert!(ran.stdout.contains("dedup"), "the summary is printed again: {}", ran.stdout);
+    for said in ["matches no file", "finished"] {
+        assert!(ran.stderr.contains(said), "`{said}` in: {}", ran.stderr);
+    }
+    let answer = scene.run(&["run", "again.yaml", "--output", "json"]).ended(0).json();
+    assert_eq!(answer["state"], "succeeded");
+    // Another job is not finished, and neither is one whose last stage is gone.
+    scene.job("again", &JOB.replace("min_characters: 60", "min_characters: 90"));
+    let refused = scene.run(&["run", "again.yaml"]).ended(2);
+    assert!(refused.stderr.contains("matches no file"), "{}", refused.stderr);
+    scene.job("again", JOB);
+    std::fs::remove_file(output.path("stages/03-pii/manifest.json")).expect("the manifest");
+    scene.run(&["run", "again.yaml"]).ended(2);
+}
+
+#[test]
 fn a_run_that_one_may_only_read_is_refused_with_the_reason() {
     let scene = scene(20);
     scene.complete("again", 1);

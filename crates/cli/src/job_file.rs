@@ -48,21 +48,40 @@ pub(crate) fn load(path: &Path) -> Result<Loaded, Failure> {
     Ok(Loaded { file, job })
 }
 
+/// A job that cannot begin.
+pub(crate) struct Unfrozen {
+    pub(crate) failure: Failure,
+    /// Whether all that is wrong is that files are not where the job says.
+    pub(crate) is_absence: bool,
+}
+
+impl From<Unfrozen> for Failure {
+    fn from(unfrozen: Unfrozen) -> Self {
+        unfrozen.failure
+    }
+}
+
 /// Freezes what a job reads, and says what was passed by.
-pub(crate) fn freeze(loaded: Loaded, console: &Console) -> Result<Resolved, Failure> {
+pub(crate) fn freeze(loaded: Loaded, console: &Console) -> Result<Resolved, Unfrozen> {
     let Loaded { file, mut job } = loaded;
     let mut findings = file.findings();
+    let mut is_absence = true;
     // An output has one name, however it is written: by that the coordinator knows what it holds.
     match Store::place(&job.output) {
         Ok(place) => job.output = place,
-        Err(error) => findings.note_key("output", error.to_string()),
+        Err(error) => {
+            is_absence = false;
+            findings.note_key("output", error.to_string());
+        }
     }
     if is_file(&job.output) {
+        is_absence = false;
         findings.note_key("output", format!("`{}` is a file: expected a directory", job.output));
     }
     let mut inputs = Vec::new();
     if let Some((index, read)) = job.read() {
         if read.run.as_ref().is_some_and(|run| Store::place(run).is_ok_and(|place| place == job.output)) {
+            is_absence = false;
             let problem =
                 "it is this job's own `output`, which would be written over: expected another `output`";
             findings.note_stage(index as usize, "read", "run", problem.to_owned());
@@ -72,7 +91,10 @@ pub(crate) fn freeze(loaded: Loaded, console: &Console) -> Result<Resolved, Fail
                 frozen.remarks.iter().for_each(|remark| console.note(&format!("note: {remark}")));
                 inputs = frozen.files;
             }
-            Err(fault) => findings.note_stage(index as usize, "read", &fault.key, in_words(&fault.error)),
+            Err(fault) => {
+                is_absence &= fault.error.is_absence();
+                findings.note_stage(index as usize, "read", &fault.key, in_words(&fault.error));
+            }
         }
     }
     let mut files = Vec::new();
@@ -85,6 +107,7 @@ pub(crate) fn freeze(loaded: Loaded, console: &Console) -> Result<Resolved, Fail
         match found {
             Ok(found) => {
                 if let Err((key, message)) = look_into(config, &key, &url, &found) {
+                    is_absence = false;
                     findings.note_stage(stage as usize, config.name(), key, message);
                 }
                 files.extend(found.into_iter().map(|(url, entry)| frozen(stage, &key, url, entry)));
@@ -93,7 +116,7 @@ pub(crate) fn freeze(loaded: Loaded, console: &Console) -> Result<Resolved, Fail
         }
     }
     if !findings.is_empty() {
-        return Err(findings.into_error().into());
+        return Err(Unfrozen { failure: findings.into_error().into(), is_absence });
     }
     Ok(Resolved { job, inputs, files })
 }

@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod console;
 mod failure;
+mod finished;
 mod job_file;
 mod planner;
 mod reporter;

@@ -15,6 +15,10 @@ use crate::logs::Logs;
 const BATCH_MAX: usize = 1_024;
 /// How often time passes for the scheduler.
 const TICK: Duration = Duration::from_millis(100);
+/// How often a journal on a full disk is tried again.
+const ROOM_WAIT: Duration = Duration::from_secs(1);
+/// How often it is said that it still waits.
+const ROOM_WORD: Duration = Duration::from_mins(1);
 
 pub(crate) struct Actor {
     pub(crate) scheduler: Scheduler,
@@ -28,14 +32,15 @@ pub(crate) struct Actor {
 }
 
 impl Actor {
-    /// Runs until `stop`. An error means that a batch is not durable: nobody got an answer to it, and the state in
-    /// memory is ahead of the disk, so the process has to start again from the journal.
+    /// Runs until `stop`. On a full disk it waits: nobody gets an answer, and no time passes for leases. An error means that a
+    /// batch is not durable: nobody got an answer to it, and the state in memory is ahead of the disk, so the process has to
+    /// start again from the journal.
     pub(crate) async fn run(
         mut self,
         recovery: Step,
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), JournalError> {
-        self.make_durable(&recovery.facts).await?;
+        self.make_durable(&recovery.facts, &mut stop).await?;
         self.obey(recovery.commands);
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -44,18 +49,23 @@ impl Actor {
             tokio::select! {
                 biased;
                 () = told_to(&mut stop) => return Ok(()),
-                _ = tick.tick() => self.batch(&mut Vec::new(), true).await?,
+                _ = tick.tick() => self.batch(&mut Vec::new(), true, &mut stop).await?,
                 count = self.requests.recv_many(&mut batch, BATCH_MAX) => {
                     if count == 0 {
                         return Ok(());
                     }
-                    self.batch(&mut batch, false).await?;
+                    self.batch(&mut batch, false, &mut stop).await?;
                 }
             }
         }
     }
 
-    async fn batch(&mut self, requests: &mut Vec<Request>, tick: bool) -> Result<(), JournalError> {
+    async fn batch(
+        &mut self,
+        requests: &mut Vec<Request>,
+        tick: bool,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(), JournalError> {
         let now = self.begin.elapsed().as_millis() as u64;
         let mut facts: Vec<Fact> = Vec::new();
         let mut commands = Vec::new();
@@ -77,7 +87,7 @@ impl Actor {
                 Request::Look(look) => looks.push(look),
             }
         }
-        self.make_durable(&facts).await?;
+        self.make_durable(&facts, stop).await?;
         for (reply, answer) in answers {
             // Whoever asked may have gone; its lease then runs out by itself.
             let _ = reply.send(answer);
@@ -87,16 +97,24 @@ impl Actor {
         }
         self.obey(commands);
         if self.journal.wants_snapshot(self.scheduler.state()) {
-            self.journal.snapshot(self.scheduler.state()).await?;
+            let mut waiting = Waiting::default();
+            while waiting.for_room(self.journal.snapshot(self.scheduler.state()).await, stop).await? {}
+            self.begin += waiting.time();
         }
         Ok(())
     }
 
-    async fn make_durable(&mut self, facts: &[Fact]) -> Result<(), JournalError> {
+    async fn make_durable(
+        &mut self,
+        facts: &[Fact],
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(), JournalError> {
         if facts.is_empty() {
             return Ok(());
         }
-        self.journal.append(facts).await?;
+        let mut waiting = Waiting::default();
+        while waiting.for_room(self.journal.append(facts).await, stop).await? {}
+        self.begin += waiting.time();
         self.changed.send_modify(|count| *count += 1);
         Ok(())
     }
@@ -116,6 +134,48 @@ impl Actor {
         if wake {
             self.woken.send_modify(|count| *count += 1);
         }
+    }
+}
+
+/// A write that waits for room on a full disk.
+#[derive(Default)]
+struct Waiting {
+    since: Option<Instant>,
+    said: Option<Instant>,
+}
+
+impl Waiting {
+    /// Whether to write again, after a while: there was no room. An error is any other one, or this one where the coordinator
+    /// shall stop.
+    async fn for_room(
+        &mut self,
+        written: Result<(), JournalError>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<bool, JournalError> {
+        let error = match written {
+            Err(error @ JournalError::Full { .. }) => error,
+            Err(error) => return Err(error),
+            Ok(()) => {
+                if self.since.is_some() {
+                    tracing::warn!("there is room for the state again: going on");
+                }
+                return Ok(false);
+            }
+        };
+        self.since.get_or_insert_with(Instant::now);
+        if self.said.is_none_or(|said| said.elapsed() >= ROOM_WORD) {
+            tracing::warn!("{error}; everything waits until there is some");
+            self.said = Some(Instant::now());
+        }
+        tokio::select! {
+            () = told_to(stop) => Err(error),
+            () = tokio::time::sleep(ROOM_WAIT) => Ok(true),
+        }
+    }
+
+    /// How long that took. It is taken off the scheduler's clock, for workers could not renew their leases meanwhile.
+    fn time(&self) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 }
 

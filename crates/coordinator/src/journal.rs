@@ -35,9 +35,7 @@ pub enum JournalError {
     #[error("`{0}` is in use by another coordinator: expected one coordinator per state file")]
     InUse(PathBuf),
     /// The disk or the quota is full.
-    #[error(
-        "no space left for the state in `{path}`: free some space, then start again; nothing that was answered is lost"
-    )]
+    #[error("no space left for the state in `{path}`: free some space; nothing that was answered is lost")]
     Full {
         /// The file.
         path: PathBuf,

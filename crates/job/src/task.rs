@@ -20,6 +20,7 @@
 //! | `classifier` | `.orchestrator/phases/PP-classifier/quality.bin` | product, quality |
 //! | `prepare` | `tokens/tokenizer.json`, `.orchestrator/phases/PP-prepare/held-out.*` | product and intermediate, tokenize |
 //! | `tokenize` | `tokens/train-NNNNN.*`, `tokens/validation-NNNNN.*` | product, tokenize |
+//! | `tokenize` | `stages/NN-tokenize/dropped-NNNNN.parquet`, `samples-NNNNN.json` where documents are of languages that it takes none of | dropped and product, tokenize |
 //! | `train` | `checkpoints/step-NNNNNNNN/…`, `metrics.jsonl` | product, train |
 //! | `export` | `model/…` | product, export |
 //! | `report` | `report.html`, `report.json` | product |

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::io::Read;
 
 use globset::{GlobBuilder, GlobMatcher};
+use orchestrator_core::ErrorCode;
 use orchestrator_job::inputs::{
     arrange, common_root, escape, first_clash, is_glob, is_left_by_run, literal, segments, source_below,
 };
@@ -116,6 +117,24 @@ pub enum InputError {
         /// What is wrong and what there is.
         message: String,
     },
+}
+
+impl InputError {
+    /// Whether what is wrong is that something is not there: it was moved, or was never made.
+    pub fn is_absence(&self) -> bool {
+        match self {
+            Self::Storage(error) => error.code() == ErrorCode::NotFound,
+            Self::NoMatch { .. } | Self::List { .. } | Self::Run { .. } | Self::Index { .. } => true,
+            Self::Directory { .. }
+            | Self::OutsideRoot { .. }
+            | Self::OwnOutput { .. }
+            | Self::WebGlob { .. }
+            | Self::AllExcluded
+            | Self::Glob { .. }
+            | Self::UnknownFormat { .. }
+            | Self::Clash { .. } => false,
+        }
+    }
 }
 
 fn if_given(before: &str, text: &str) -> String {

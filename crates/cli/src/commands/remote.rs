@@ -23,6 +23,7 @@ use crate::commands::progress::Bars;
 use crate::commands::summary;
 use crate::console::{Console, count, table};
 use crate::failure::Failure;
+use crate::finished::{self, Taken};
 use crate::job_file;
 
 /// A client of the Jobs service.
@@ -129,7 +130,10 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
 
 /// Gives a job to the coordinator.
 pub(crate) fn submit(args: &SubmitArgs, console: &Console) -> Result<(), Failure> {
-    let resolved = job_file::freeze(job_file::load(&args.job)?, console)?;
+    let resolved = match finished::take_up(job_file::load(&args.job)?, console)? {
+        Taken::Work(resolved) => resolved,
+        Taken::Finished { output } => return summary::succeeded(None, &output, console),
+    };
     let output = resolved.job.output.clone();
     let priority = args.priority.unwrap_or(resolved.job.priority);
     let request = SubmitRequest {

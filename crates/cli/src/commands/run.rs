@@ -19,6 +19,7 @@ use crate::args::RunArgs;
 use crate::commands::{certs, daemons, remote, summary};
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::finished::{self, Taken};
 use crate::job_file;
 use crate::planner::JobPlanner;
 use crate::reporter::AnalyticsReporter;
@@ -39,7 +40,10 @@ pub(crate) fn run(args: &RunArgs, console: &Console) -> Result<(), Failure> {
             return Err(Failure::usage(anyhow::anyhow!(message)));
         }
     }
-    let resolved = job_file::freeze(loaded, console)?;
+    let resolved = match finished::take_up(loaded, console)? {
+        Taken::Work(resolved) => *resolved,
+        Taken::Finished { output } => return summary::succeeded(None, &output, console),
+    };
     let gpus = daemons::usable_gpus(args.gpus, console);
     check_devices(gpus, &resolved)?;
     let state = state_directory(args, &resolved)?;

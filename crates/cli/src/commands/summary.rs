@@ -36,6 +36,11 @@ pub(crate) fn finish(detail: &JobDetail, output: &str, console: &Console) -> Res
         message += &evidence(output);
         return Err(Failure::Failed(anyhow!(message)));
     }
+    succeeded(Some(&summary.job), output, console)
+}
+
+/// Prints the summary of a run that has come to its end. `job` is its id, where a coordinator knows it.
+pub(crate) fn succeeded(job: Option<&str>, output: &str, console: &Console) -> Result<(), Failure> {
     // The report task has gathered the figures already; of a remote output nothing else is fetched.
     let read = Run::open(output)
         .and_then(|run| Ok(analytics::stored_report(&run)?.map(|it| (analytics::stats(&run), it))));
@@ -43,12 +48,12 @@ pub(crate) fn finish(detail: &JobDetail, output: &str, console: &Console) -> Res
         console.note(&format!("the figures of `{output}` cannot be read: {error}"));
         None
     });
-    let value = json!({ "job": summary.job, "state": "succeeded", "output": output,
+    let value = json!({ "job": job, "state": "succeeded", "output": output,
         "stages": report.as_ref().map(|(stats, _)| &stats.stages),
         "headline": report.as_ref().map(|(_, report)| &report.headline) });
     console.result(&value, || match &report {
         Some((stats, report)) => format!("{}\n{}", stats_text(stats), closing(report, output)),
-        None => format!("job {} succeeded; output: {output}", summary.job),
+        None => format!("the job succeeded; output: {output}"),
     })
 }
 

@@ -328,7 +328,10 @@ impl Expansion<'_> {
         let prepared: Vec<PartRef> =
             self.outcomes(prepare).iter().flat_map(|outcome| &outcome.files).map(reference).collect();
         let mixture = self.job.mix().map(|(stage, _)| self.mixture(stage)).transpose()?;
-        let few = parts.iter().map(|part| part.rows).sum::<u64>() < FEW_DOCUMENTS;
+        // The phase before has counted those that become tokens: the stage may pass others by.
+        let counted = self.outcomes(prepare).iter().find_map(|outcome| outcome.detail["documents"].as_u64());
+        let documents = counted.unwrap_or_else(|| parts.iter().map(|part| part.rows).sum());
+        let few = documents < FEW_DOCUMENTS;
         let groups = if few { vec![parts] } else { parts.into_iter().map(|part| vec![part]).collect() };
         Ok(groups
             .into_iter()

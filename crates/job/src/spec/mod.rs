@@ -168,7 +168,8 @@ impl Stage {
             Self::Decontaminate(config) => Some(&config.languages),
             Self::Dedup(config) => Some(&config.languages),
             Self::Pii(config) => Some(&config.languages),
-            Self::Read(_) | Self::Mix(_) | Self::Tokenize(_) | Self::Train(_) | Self::Export(_) => None,
+            Self::Tokenize(config) => Some(&config.languages),
+            Self::Read(_) | Self::Mix(_) | Self::Train(_) | Self::Export(_) => None,
         }
     }
 

@@ -1,18 +1,18 @@
 //! Encodes parts into a train shard and a validation shard.
 
-use orchestrator_core::{Document, FileKind, RowHasher, StageTally, TaskOutcome};
+use orchestrator_core::{Document, FileKind, TaskOutcome};
 use orchestrator_job::PartRef;
 use orchestrator_storage::documents::{DocumentReader, Projection};
 use orchestrator_storage::tokens::{ShardFiles, ShardWriter, TokenType};
 use orchestrator_storage::{RelativePath, Store};
-use orchestrator_text::tokenizer::{Encoder, Tokenizer};
+use orchestrator_text::tokenizer::{Encoder, TokenizeConfig, Tokenizer};
 use serde_json::json;
 
+use super::books::Books;
 use super::held_out::HeldOut;
-use super::{TOKENIZER_PATH, config};
+use super::{TOKENIZER_PATH, config, takes};
 use crate::context::TaskContext;
 use crate::error::TaskError;
-use crate::files::AttemptFiles;
 use crate::mix;
 use crate::training;
 
@@ -48,14 +48,17 @@ pub(crate) fn run(
     let mut tokens = Vec::new();
     let split = match held_out {
         HeldOut::Tail { millionths } => {
-            let total = count_tokens(context, parts, &mut encoder)?;
+            let total = count_tokens(context, parts, config, &mut encoder)?;
             Some(total - (u128::from(total) * u128::from(millionths) / 1_000_000) as u64)
         }
         HeldOut::None | HeldOut::Documents { .. } => None,
     };
     let mut seen = 0;
-    let mut tally = StageTally { stage, ..StageTally::default() };
+    let mut books = Books::open(context, number, stage);
     for_each(context, parts, |document| {
+        if !takes(config, document) {
+            return books.pass_by(document);
+        }
         encode(&mut encoder, &tokenizer, document, &mut tokens)?;
         // The document that the bound falls into is cut there: its beginning trains, its end validates.
         let trains = match split {
@@ -70,33 +73,11 @@ pub(crate) fn run(
             shards.push(document, train, false)?;
         }
         shards.push(document, validation, true)?;
-        enter(&mut tally, document, [train, validation], copies);
+        books.enter(document, [train, validation], copies);
         seen += tokens.len() as u64;
         Ok(())
     })?;
-    shards.finish(context, tally)
-}
-
-/// Enters a document into the books: every one is kept, and its row is its id, its tokens, and how often they are
-/// written where that is not once.
-fn enter(tally: &mut StageTally, document: &Document, tokens: [&[u32]; 2], copies: u64) {
-    let bytes = document.text.len() as u64;
-    tally.records_in += 1;
-    tally.kept += 1;
-    tally.bytes_in += bytes;
-    tally.bytes_kept += bytes;
-    let mut row = RowHasher::default();
-    row.number((document.id.0 >> 64) as u64).number(document.id.0 as u64);
-    for tokens in tokens {
-        row.number(tokens.len() as u64);
-        for &token in tokens {
-            row.number(u64::from(token));
-        }
-    }
-    if copies != 1 {
-        row.number(copies);
-    }
-    tally.kept_digest.push(row.finish());
+    shards.finish(books)
 }
 
 fn read_held_out(output: &Store, prepared: &[PartRef]) -> Result<HeldOut, TaskError> {
@@ -142,11 +123,15 @@ fn encode(
 fn count_tokens(
     context: &TaskContext,
     parts: &[PartRef],
+    config: &TokenizeConfig,
     encoder: &mut Encoder<'_>,
 ) -> Result<u64, TaskError> {
     let mut total = 0;
     let mut tokens = Vec::new();
     for_each(context, parts, |document| {
+        if !takes(config, document) {
+            return Ok(());
+        }
         tokens.clear();
         encoder
             .encode(&document.text, &mut tokens)
@@ -197,8 +182,8 @@ impl Shards {
         }
     }
 
-    fn finish(self, context: &TaskContext, tally: StageTally) -> Result<TaskOutcome, TaskError> {
-        let mut files = AttemptFiles::new(context);
+    fn finish(self, books: Books) -> Result<TaskOutcome, TaskError> {
+        let (mut files, tally) = books.close()?;
         let mut tokens = [0; 2];
         let shards = [Some(self.train), self.validation];
         for (place, shard) in shards.into_iter().enumerate() {

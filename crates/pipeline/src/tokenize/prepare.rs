@@ -1,6 +1,6 @@
 //! The barrier before encoding: what is held out, and the tokenizer.
 
-use orchestrator_core::{DocumentId, FileKind, TaskOutcome};
+use orchestrator_core::{Document, DocumentId, FileKind, TaskOutcome};
 use orchestrator_job::PartRef;
 use orchestrator_storage::RelativePath;
 use orchestrator_storage::documents::{DocumentReader, Projection};
@@ -10,7 +10,7 @@ use orchestrator_text::tokenizer::{
 use serde_json::json;
 
 use super::held_out::HeldOut;
-use super::{TOKENIZER_PATH, config};
+use super::{TOKENIZER_PATH, config, takes};
 use crate::context::TaskContext;
 use crate::error::TaskError;
 use crate::files::AttemptFiles;
@@ -21,9 +21,10 @@ const TOKENIZER_LIMIT: u64 = 256 << 20;
 /// Writes `held-out.json` and `tokens/tokenizer.json`.
 pub(crate) fn run(context: &TaskContext, stage: u32, parts: &[PartRef]) -> Result<TaskOutcome, TaskError> {
     let config = config(context, stage)?;
+    let documents = count(context, parts, config)?;
     let held_out = HeldOut::choose(context.job.job.validation_fraction(), context.job.job.seed, || {
         context.progress.check()?;
-        Ok::<_, TaskError>(ids(context, parts))
+        Ok::<_, TaskError>(ids(context, parts, config))
     })?;
     let tokenizer = match &config.train {
         Some(options) => learn(context, parts, config, options, &held_out)?,
@@ -37,17 +38,38 @@ pub(crate) fn run(context: &TaskContext, stage: u32, parts: &[PartRef]) -> Resul
     files.write(stage, FileKind::Product, TOKENIZER_PATH.to_owned(), 0, tokenizer.to_json().as_bytes())?;
     Ok(TaskOutcome {
         files: files.into_records(),
-        detail: json!({ "vocab_size": tokenizer.vocab_size(), "end_of_text": tokenizer.end_of_text() }),
+        detail: json!({ "documents": documents, "vocab_size": tokenizer.vocab_size(),
+            "end_of_text": tokenizer.end_of_text() }),
         ..TaskOutcome::default()
     })
 }
 
+/// How many documents become tokens; an error where the stage's languages leave none.
+fn count(context: &TaskContext, parts: &[PartRef], config: &TokenizeConfig) -> Result<u64, TaskError> {
+    let all = parts.iter().map(|part| part.rows).sum();
+    let Some(languages) = &config.languages else { return Ok(all) };
+    let mut documents = 0;
+    for id in ids(context, parts, config) {
+        id?;
+        documents += 1;
+    }
+    if documents == 0 && all > 0 {
+        let named = languages.join("`, `");
+        let message =
+            format!("`languages`: none of the {all} documents is in `{named}`: expected one at least");
+        return Err(TaskError::configuration("tokenize", message));
+    }
+    Ok(documents)
+}
+
+/// The documents that become tokens, in order.
 fn documents<'a>(
     context: &'a TaskContext,
     parts: &'a [PartRef],
+    config: &'a TokenizeConfig,
     projection: Projection,
-) -> impl Iterator<Item = Result<orchestrator_core::Document, TaskError>> + 'a {
-    parts.iter().flat_map(move |part| {
+) -> impl Iterator<Item = Result<Document, TaskError>> + 'a {
+    let all = parts.iter().flat_map(move |part| {
         let opened = RelativePath::new(&*part.path)
             .and_then(|path| DocumentReader::open(&context.job.output, &path, projection));
         let (reader, error) = match opened {
@@ -55,14 +77,16 @@ fn documents<'a>(
             Err(error) => (None, Some(Err(error))),
         };
         error.into_iter().chain(reader.into_iter().flatten()).map(|document| Ok(document?))
-    })
+    });
+    all.filter(|document| document.as_ref().map_or(true, |document| takes(config, document)))
 }
 
 fn ids<'a>(
     context: &'a TaskContext,
     parts: &'a [PartRef],
+    config: &'a TokenizeConfig,
 ) -> impl Iterator<Item = Result<DocumentId, TaskError>> + 'a {
-    documents(context, parts, Projection::WithoutText).map(|document| Ok(document?.id))
+    documents(context, parts, config, Projection::WithoutText).map(|document| Ok(document?.id))
 }
 
 /// Trains on the documents that are not held out, in order, until the sample is full.
@@ -74,7 +98,7 @@ fn learn(
     held_out: &HeldOut,
 ) -> Result<Tokenizer, TaskError> {
     let mut counts = WordCounts::new(options);
-    for document in documents(context, parts, Projection::All) {
+    for document in documents(context, parts, config, Projection::All) {
         let document = document?;
         context.progress.check()?;
         context.progress.add(1, document.text.len() as u64);

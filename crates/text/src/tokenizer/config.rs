@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::MAX_VOCABULARY;
-use crate::step::ConfigError;
+use crate::step::{ConfigError, Languages};
 
 /// Turns the documents into token files, with a tokenizer that is trained on them or loaded.
 ///
@@ -20,11 +20,15 @@ pub struct TokenizeConfig {
     pub tokenizer: Option<String>,
     /// The token that ends every document.
     pub end_of_text: String,
+    /// Make tokens only of documents in these languages; all where not given. The others end here, dropped by the rule
+    /// `language` with their own as the value, and neither the tokenizer nor the model learns from them. A document whose
+    /// language nobody has determined is taken.
+    pub languages: Languages,
 }
 
 impl Default for TokenizeConfig {
     fn default() -> Self {
-        Self { train: None, tokenizer: None, end_of_text: "<|endoftext|>".to_owned() }
+        Self { train: None, tokenizer: None, end_of_text: "<|endoftext|>".to_owned(), languages: None }
     }
 }
 
