@@ -133,6 +133,26 @@ fn a_checkpoint_leads_back_to_sources_and_documents() {
 }
 
 #[test]
+fn a_shard_of_many_parts_leads_back_to_them_all() {
+    let scene = Scene::new();
+    for number in 0..5 {
+        scene.write(&format!("corpus/{number}.jsonl"), corpus::jsonl(&corpus::pages(90 + number, 12)));
+    }
+    // Sixty documents in parts of a file each: so few that one task encodes all of them.
+    scene.job("few", &JOB.replace("64 KiB", "1 KiB"));
+    let output = scene.complete("few", 2);
+    assert!(
+        output.path("tokens/train-00000.bin").exists() && !output.path("tokens/train-00001.bin").exists()
+    );
+    let step =
+        output.path("checkpoints").read_dir().expect("checkpoints").next().expect("one").expect("an entry");
+    let step = step.file_name().into_string().expect("UTF-8");
+    let found = scene.run(&["trace", &step, "--run", "few", "--output", "json"]).ended(0).json();
+    assert_eq!(found["without_source"], 0, "{found}");
+    assert_eq!(found["sources_total"], 5, "{found}");
+}
+
+#[test]
 fn the_exported_model_is_gpt2_to_a_reader_of_its_own() {
     let scene = trained();
     let output = scene.output("model");

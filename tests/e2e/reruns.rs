@@ -60,6 +60,63 @@ fn a_finished_run_needs_its_inputs_no_more() {
 }
 
 #[test]
+fn what_somebody_left_in_an_output_is_not_written_over() {
+    let scene = scene(20);
+    for (place, name) in [("mine", "job.yaml"), ("theirs", "stages/00-read/x"), ("model", "model/weights")] {
+        scene.write(&format!("{place}/{name}"), "mine");
+        let ran = scene.run(&["run", "again.yaml", "--output-dir", place]).ended(2);
+        let begin = name.split('/').next().expect("a name");
+        assert!(ran.stderr.contains(begin) && ran.stderr.contains("no run of ours"), "{}", ran.stderr);
+        assert_eq!(std::fs::read(scene.path(&format!("{place}/{name}"))).expect("it is there"), b"mine");
+        assert!(!scene.path(&format!("{place}/.orchestrator")).exists(), "nothing of ours is left");
+    }
+    // What no run writes is in nobody's way.
+    scene.write("again/README", "mine");
+    scene.complete("again", 1).check();
+    assert!(scene.path("again/README").exists());
+    // The job file itself, beside which its run shall lie.
+    let own = format!("name: own\noutput: .\n{JOB}");
+    scene.write("own/job.yaml", &own);
+    scene.run(&["run", "own/job.yaml"]).ended(2);
+    assert_eq!(std::fs::read_to_string(scene.path("own/job.yaml")).expect("the job file"), own);
+}
+
+#[test]
+fn a_run_that_was_moved_is_what_it_was() {
+    let scene = scene(60);
+    let digests = scene.complete("again", 2).digests();
+    let moved = |from: &str, to: &str| std::fs::rename(scene.path(from), scene.path(to)).expect("it moves");
+    let run = |output: &str, more: &[&str]| {
+        let base = ["run", "again.yaml", "--output-dir", output];
+        scene.run(&[&base[..], more].concat())
+    };
+    moved("again", "moved");
+    let modified = || {
+        let part = scene.path("moved/stages/01-clean/part-00000.parquet");
+        std::fs::metadata(part).expect("a part").modified().expect("a time")
+    };
+    let before = modified();
+    // With its state, and without.
+    for _ in 0..2 {
+        let ran = run("moved", &[]).ended(0);
+        assert!(
+            ran.stderr.contains("finished") && ran.stdout.contains("dedup"),
+            "{}{}",
+            ran.stderr,
+            ran.stdout
+        );
+        std::fs::remove_dir_all(scene.path("moved/.orchestrator")).expect("the state");
+    }
+    assert_eq!(modified(), before, "nothing was made again");
+    // One that is not finished is made again only when asked to be.
+    std::fs::remove_file(scene.path("moved/stages/03-pii/manifest.json")).expect("the manifest");
+    let refused = run("moved", &[]).ended(2);
+    assert!(refused.stderr.contains("equal job") && refused.stderr.contains("--reuse"), "{}", refused.stderr);
+    run("moved", &["--reuse"]).ended(0);
+    assert_eq!(scene.output("moved").check().digests(), digests);
+}
+
+#[test]
 fn a_run_that_one_may_only_read_is_refused_with_the_reason() {
     let scene = scene(20);
     scene.complete("again", 1);

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use polars::prelude::{IntoLazy, JoinArgs, JoinType, SortMultipleOptions, col, len};
+use polars::prelude::{IntoLazy, JoinArgs, JoinType, LazyFrame, SortMultipleOptions, col, len};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::Error;
 use crate::run::Run;
-use crate::tables::{scan_part, scan_tokens};
+use crate::tables::{Kind, scan, scan_part, scan_tokens};
 use crate::trace::{DocumentName, name, number, text};
 
 /// The documents a checkpoint was trained on, counted by shard and by source. All their ids are in the table `tokens`
@@ -73,7 +73,7 @@ pub fn checkpoint_documents(run: &Run, wanted: &str, limit: usize) -> Result<Che
     let mut origins = Origins::default();
     for shard in names {
         let (documents, tokens) = count(run, &shard)?;
-        origins.add(run, &shard, limit)?;
+        origins.add(run, &shard, documents, limit)?;
         let documents_file = format!("tokens/{shard}.docs.parquet");
         shards.push(ShardDocuments { shard, documents_file, documents, tokens });
     }
@@ -106,13 +106,22 @@ struct Origins {
 }
 
 impl Origins {
-    /// Adds the documents of a shard. They are those of the part of the same number, so one part's names are in memory.
-    fn add(&mut self, run: &Run, shard: &str, limit: usize) -> Result<(), Error> {
-        let Some(part) = scan_part(run, shard)? else { return Ok(()) };
+    /// Adds the documents of a shard, of which there are `documents`. They are those of the part of the same number, so one
+    /// part's names are in memory; where a job left so few that one task encoded all parts, those of all parts.
+    fn add(&mut self, run: &Run, shard: &str, documents: u64, limit: usize) -> Result<(), Error> {
         let Some(tokens) = scan_tokens(run, &[shard.to_owned()])? else { return Ok(()) };
-        let names = part.select(["id", "source", "record", "url"].map(col));
-        let joined =
-            tokens.join(names, [col("id")], [col("id")], JoinArgs::new(JoinType::Inner)).collect()?;
+        let join = |part: LazyFrame| {
+            let names = part.select(["id", "source", "record", "url"].map(col));
+            tokens.clone().join(names, [col("id")], [col("id")], JoinArgs::new(JoinType::Inner)).collect()
+        };
+        let Some(part) = scan_part(run, shard)? else { return Ok(()) };
+        let mut joined = join(part)?;
+        if (joined.height() as u64) < documents
+            && let Some(stage) = run.last_materialised()
+            && let Some(all) = scan(run, stage, Kind::Parts)?
+        {
+            joined = join(all)?;
+        }
         self.found += joined.height() as u64;
         let left = limit.saturating_sub(self.first.len()) as u32;
         if left > 0 {

@@ -15,6 +15,7 @@ mod actor;
 mod desk;
 mod effects;
 mod error;
+mod found;
 mod journal;
 mod leftovers;
 mod logs;

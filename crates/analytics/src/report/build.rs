@@ -2,7 +2,7 @@
 
 use polars::prelude::col;
 
-use super::{Digested, Headline, Report, Section, TrainingSummary, documents, samples};
+use super::{Digested, Headline, Report, Section, TrainingSummary, documents, malformed, samples};
 use crate::error::Error;
 use crate::run::Run;
 use crate::stats::stats;
@@ -63,6 +63,7 @@ fn headline(run: &Run, metrics: Option<&Metrics>) -> Result<Headline, Error> {
         steps: steps.last().map(|step| step.step),
         loss: steps.iter().rev().find_map(|step| step.loss),
         validation_loss: steps.iter().rev().find_map(|step| step.validation_loss),
+        malformed: malformed::malformed(run)?,
     })
 }
 

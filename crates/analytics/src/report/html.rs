@@ -159,6 +159,10 @@ fn tiles(report: &Report) -> Vec<Tile> {
         ),
         tile("Text kept", ByteSize(head.bytes_kept).to_string(), String::new()),
     ];
+    if let Some(malformed) = &head.malformed {
+        let note = format!("in {} of {} files", count(malformed.files), count(malformed.of_files));
+        tiles.push(tile("Malformed records", count(malformed.records), note));
+    }
     if let Some(tokens) = head.tokens {
         let per_document = tokens as f64 / head.documents_kept.max(1) as f64;
         tiles.push(tile("Tokens", short(tokens), format!("{per_document:.0} a document")));

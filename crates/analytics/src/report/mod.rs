@@ -4,6 +4,7 @@ mod build;
 mod chart;
 mod documents;
 mod html;
+mod malformed;
 mod samples;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use build::{report, stored_report};
 pub use documents::{AuditedStage, Bin, ClusterSize, Duplicates, LanguageShare, Languages, Lengths};
 pub use html::report_html;
+pub use malformed::{Malformed, MalformedFile};
 pub use samples::{DroppedSample, Generated, Sample};
 
 use crate::stats::StageFigures;
@@ -95,6 +97,9 @@ pub struct Headline {
     pub loss: Option<f64>,
     /// The last validation loss.
     pub validation_loss: Option<f64>,
+    /// Records that could not be read; absent where all could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub malformed: Option<Malformed>,
 }
 
 /// How training went, thinned to what a chart can show.

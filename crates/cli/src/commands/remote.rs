@@ -141,19 +141,27 @@ pub(crate) fn submit(args: &SubmitArgs, console: &Console) -> Result<(), Failure
         priority,
         reuse: args.reuse,
     };
-    let watched = block_on(async {
+    let watched: Option<Option<JobDetail>> = block_on(async {
         let mut client = client(&args.remote).await?;
         let reply = client.submit(request).await.map_err(|status| refused(&status))?.into_inner();
         let disposition = disposition_name(reply.disposition());
+        if reply.job.is_empty() {
+            console.note("this run is finished; nothing to do");
+            return Ok(Some(None));
+        }
         if !args.watch {
             console.result(&json!({ "job": reply.job, "disposition": disposition }), || reply.job.clone())?;
             return Ok(None);
         }
         console.note(&format!("job {} ({disposition})", reply.job));
-        follow(&mut client, &reply.job, console).await.map(Some)
+        follow(&mut client, &reply.job, console).await.map(|detail| Some(Some(detail)))
     })?;
     // The summary reads the run with Polars, which refuses to run inside a runtime of one thread.
-    watched.map_or(Ok(()), |detail| summary::finish(&detail, &output, console))
+    match watched {
+        Some(Some(detail)) => summary::finish(&detail, &output, console),
+        Some(None) => summary::succeeded(None, &output, console),
+        None => Ok(()),
+    }
 }
 
 /// `new`, `resumed` or `finished`.

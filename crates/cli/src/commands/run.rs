@@ -46,7 +46,7 @@ pub(crate) fn run(args: &RunArgs, console: &Console) -> Result<(), Failure> {
     };
     let gpus = daemons::usable_gpus(args.gpus, console);
     check_devices(gpus, &resolved)?;
-    let state = state_directory(args, &resolved)?;
+    let (state, is_new) = state_directory(args, &resolved)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -64,7 +64,26 @@ pub(crate) fn run(args: &RunArgs, console: &Console) -> Result<(), Failure> {
     });
     // Blocking tasks that were told to stop end at their next record; nothing is lost by not waiting for them.
     runtime.shutdown_timeout(Duration::from_secs(2));
-    summary::finish(&detail?, &output, console)
+    match detail {
+        Ok(Some(detail)) => summary::finish(&detail, &output, console),
+        Ok(None) => summary::succeeded(None, &output, console),
+        Err(failure) => {
+            // A job that was refused leaves nothing in a directory that may be somebody's.
+            if is_new && matches!(failure, Failure::Usage(_) | Failure::JobFile(_)) {
+                remove_state(&state);
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// Removes a state directory that this process made, and what it made it in where nothing else is there. What cannot be
+/// removed is in nobody's way.
+fn remove_state(state: &Path) {
+    let _ = std::fs::remove_dir_all(state);
+    if let Some(output) = state.parent() {
+        let _ = std::fs::remove_dir(output);
+    }
 }
 
 /// Nobody else brings the GPUs that a job asks for: it would wait for them for ever.
@@ -89,8 +108,8 @@ fn absolute(output: &str) -> Result<String, Failure> {
     Ok(path.to_string_lossy().into_owned())
 }
 
-/// Where the journal lies.
-fn state_directory(args: &RunArgs, resolved: &Resolved) -> Result<PathBuf, Failure> {
+/// Where the journal lies, and whether the directory was made for it.
+fn state_directory(args: &RunArgs, resolved: &Resolved) -> Result<(PathBuf, bool), Failure> {
     let output = &resolved.job.output;
     let directory = match &args.state {
         Some(state) => state.clone(),
@@ -100,9 +119,10 @@ fn state_directory(args: &RunArgs, resolved: &Resolved) -> Result<PathBuf, Failu
             None => PathBuf::from(format!(".orchestrator-{}", resolved.job.name)),
         },
     };
+    let is_new = !directory.exists();
     std::fs::create_dir_all(&directory)
         .with_context(|| format!("the state directory `{}` cannot be made", directory.display()))?;
-    Ok(directory)
+    Ok((directory, is_new))
 }
 
 async fn embedded(
@@ -111,7 +131,7 @@ async fn embedded(
     (workers, gpus): (u32, u32),
     args: &RunArgs,
     console: &Console,
-) -> Result<JobDetail, Failure> {
+) -> Result<Option<JobDetail>, Failure> {
     let token = certs::new_token()?;
     let options = CoordinatorOptions {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -150,7 +170,7 @@ fn stopped(cause: CoordinatorError) -> Failure {
     Failure::Failed(anyhow::Error::from(cause).context("the run stopped; nothing that was committed is lost"))
 }
 
-/// Hands the job in, works on it, and follows it to its end.
+/// Hands the job in, works on it, and follows it to its end. Nothing of a job that is finished in an output which was moved.
 async fn work(
     resolved: &Resolved,
     state: &Path,
@@ -158,7 +178,7 @@ async fn work(
     args: &RunArgs,
     (address, token): (&str, &str),
     console: &Console,
-) -> Result<JobDetail, Failure> {
+) -> Result<Option<JobDetail>, Failure> {
     let mut client = remote::connect(address, Some(token), None).await?;
     let request = SubmitRequest {
         resolved_job: resolved.to_json().map_err(anyhow::Error::from)?,
@@ -170,6 +190,9 @@ async fn work(
         Disposition::Resumed => console.note("going on with the run in this output"),
         Disposition::Finished => console.note("this run is finished; nothing to do"),
         Disposition::New | Disposition::Unspecified => {}
+    }
+    if reply.job.is_empty() {
+        return Ok(None);
     }
     let scratch = state.join("scratch");
     std::fs::create_dir_all(&scratch).context("the scratch directory cannot be made")?;
@@ -203,5 +226,5 @@ async fn work(
     for handle in handles {
         handle.stop().await;
     }
-    Ok(detail)
+    Ok(Some(detail))
 }

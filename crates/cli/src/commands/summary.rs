@@ -98,6 +98,24 @@ fn visible(text: &str, most: usize) -> String {
 
 fn closing(report: &Report, output: &str) -> String {
     let mut text = String::new();
+    if let Some(malformed) = &report.headline.malformed {
+        let _ = writeln!(
+            text,
+            "malformed        {} in {} of {} files; what is cut short or cannot be opened counts once, whatever was in it",
+            count(malformed.records),
+            count(malformed.files),
+            count(malformed.of_files)
+        );
+        for file in &malformed.most {
+            let _ = writeln!(
+                text,
+                "                 {} {}: {}",
+                count(file.records),
+                visible(&file.source, 60),
+                visible(&file.first, 100)
+            );
+        }
+    }
     if let Section::Data(duplicates) = &report.duplicates {
         let _ = writeln!(
             text,

@@ -14,15 +14,16 @@ use orchestrator_proto::v1::{
     SubmitRequest, WatchRequest,
 };
 use orchestrator_scheduler::{self as scheduler, Amendment, Answer, Event, JobRequest, JobStatus, Refusal};
-use orchestrator_storage::{RelativePath, Store};
+use orchestrator_storage::Store;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::{misfit, views};
 use crate::desk::{AskError, Desk};
+use crate::found::{self, Found};
 use crate::owner::{self, Owner};
-use crate::planner::Planner;
+use crate::planner::{PlannedJob, Planner};
 
 /// The least time between two snapshots of a watch.
 const WATCH_EVERY: Duration = Duration::from_millis(250);
@@ -39,39 +40,65 @@ pub(crate) struct JobsService {
     pub(crate) owner: Owner,
 }
 
-/// The largest `job.yaml` of an output that is compared.
-const YAML_BYTES_MAX: u64 = 32 << 20;
-
 impl JobsService {
-    /// Refuses a job for an output that holds another one's stages, of which this journal knows nothing: it was moved here,
-    /// or the journal is gone.
-    async fn refuse_another(&self, store: &Store, definition: &str, was_free: bool) -> Result<(), Status> {
+    /// Looks at an output of which this journal knows nothing. Whether the job is finished there; an error where its files
+    /// are another's, so that nobody's work is written over without a word.
+    async fn is_finished_in(
+        &self,
+        store: &Store,
+        planned: &PlannedJob,
+        definition: &str,
+        reuse: bool,
+    ) -> Result<bool, Status> {
         let failed = |error: orchestrator_storage::Error| status(error.code(), &error);
-        let read = |store: &Store| {
-            let yaml = RelativePath::new("job.yaml")?;
-            if store.try_stat(&yaml)?.is_none() {
-                return Ok(None);
+        let asked = planned.clone();
+        let (yaml, is_finished) = match store
+            .run(move |store| found::look(store, &asked))
+            .await
+            .map_err(failed)?
+        {
+            Found::Nothing => return Ok(false),
+            Found::Foreign(name) => {
+                let text = format!(
+                    "the output `{}` holds `{name}`, which no run of ours left there and this one would write over: expected \
+                     a new directory, or the output of a run",
+                    store.url()
+                );
+                return Err(status(ErrorCode::Conflict, text));
             }
-            let holds_stages = store.list(&RelativePath::new("stages")?)?;
-            let holds_stages = holds_stages.iter().any(|entry| entry.path.file_name() == "manifest.json");
-            holds_stages.then(|| store.read_all(&yaml, YAML_BYTES_MAX)).transpose()
+            Found::Run { yaml, is_finished } => (yaml, is_finished),
         };
-        let Some(yaml) = store.run(read).await.map_err(failed)? else { return Ok(()) };
-        let differences = self.planner.differences_from_yaml(&String::from_utf8_lossy(&yaml), definition);
+        let differences = match &yaml {
+            Some(yaml) => self.planner.differences_from_yaml(yaml, definition),
+            None => Ok(vec!["it has no `job.yaml`".to_owned()]),
+        };
         let differences = differences.map_err(|error| status(ErrorCode::InvalidInput, &error))?;
-        if differences.is_empty() {
-            return Ok(());
+        match (is_finished && differences.is_empty(), reuse) {
+            (true, _) => Ok(true),
+            (false, true) => Ok(false),
+            (false, false) => {
+                let differences = if differences.is_empty() {
+                    "of an equal job, which is not finished or was made of other inputs or by another version: its state is \
+                     gone, or was not moved along"
+                        .to_owned()
+                } else {
+                    format!("of another job:\n{}", differences.join("\n"))
+                };
+                let text = format!(
+                    "the output `{}` holds the stages {differences}\nname another output, or do all of it again in this \
+                     one with --reuse",
+                    store.url()
+                );
+                Err(status(ErrorCode::Conflict, text))
+            }
         }
-        if was_free {
-            let taken = owner::path().map_err(failed)?;
-            store.run(move |store| store.delete(&taken)).await.map_err(failed)?;
-        }
-        let text = format!(
-            "the output `{}` holds the stages of another job:\n{}\nname another output, or write over it with --reuse",
-            store.url(),
-            differences.join("\n")
-        );
-        Err(status(ErrorCode::Conflict, text))
+    }
+
+    /// Gives back an output that was taken for a job that is not to run in it.
+    async fn give_back(store: &Store) -> Result<(), Status> {
+        let failed = |error: orchestrator_storage::Error| status(error.code(), &error);
+        let taken = owner::path().map_err(failed)?;
+        store.run(move |store| store.delete(&taken)).await.map_err(failed)
     }
 }
 
@@ -108,8 +135,16 @@ impl Jobs for JobsService {
         let afresh = free && earlier.as_ref().is_some_and(|(_, _, job)| *job != JobStatus::Running);
         let definition = resolved_job;
         let mut differences = Vec::new();
-        if (earlier.is_none() || afresh) && !reuse {
-            self.refuse_another(&store, &definition, free).await?;
+        if earlier.is_none() || afresh {
+            let is_finished = self.is_finished_in(&store, &planned, &definition, reuse).await;
+            if free && !matches!(is_finished, Ok(false)) {
+                Self::give_back(&store).await?;
+            }
+            if is_finished? {
+                // This journal has no job of it.
+                let disposition = Disposition::Finished.into();
+                return Ok(Response::new(SubmitReply { job: String::new(), disposition }));
+            }
         }
         if let Some((job, before, _)) = &earlier {
             differences = self.planner.differences(before, &definition).map_err(|error| invalid(&error))?;
