@@ -11,9 +11,9 @@ use crate::spec::Stage;
 const VERSIONS: [(&str, u64); 12] = [
     ("read", 2),
     ("clean", 2),
-    ("language", 1),
+    ("language", 2),
     ("filter", 1),
-    ("quality", 2),
+    ("quality", 3),
     ("decontaminate", 1),
     ("dedup", 1),
     ("pii", 1),

@@ -19,4 +19,4 @@ mod train;
 
 pub use model::{Model, Scratch};
 pub use reader::Error;
-pub use train::{TrainConfig, TrainError, Trainer};
+pub use train::{TrainConfig, TrainError, TrainLoss, Trainer};

@@ -46,6 +46,35 @@ fn a_trained_model_tells_the_labels_apart_and_survives_its_file() {
 }
 
 #[test]
+fn every_loss_learns_and_survives_its_file() {
+    // Six labels, so that the tree has depth; all words of an example belong to its label.
+    let names = ["__label__a", "__label__b", "__label__c", "__label__d", "__label__e", "__label__f"];
+    let texts = ["red green", "one two three", "cat dog", "up down left", "salt pepper", "north south east"];
+    let mut examples = Vec::new();
+    for (at, (name, text)) in names.into_iter().zip(texts).enumerate() {
+        examples.extend([(name, text)].repeat(3 + 2 * at));
+    }
+    for loss in
+        [TrainLoss::Softmax, TrainLoss::HierarchicalSoftmax, TrainLoss::NegativeSampling, TrainLoss::OneVsAll]
+    {
+        let model = Trainer::train(&examples, &TrainConfig { loss, ..config() }).expect("six labels");
+        let read = Model::read(&model.write().expect("a dense model")).expect("our own file");
+        let mut scratch = Scratch::default();
+        for (name, text) in names.into_iter().zip(texts) {
+            let found = model.predict(text, usize::MAX, &mut scratch);
+            assert_eq!(found[0].0, name, "{loss:?}: {found:?}");
+            assert_eq!(read.predict(text, usize::MAX, &mut scratch), found, "{loss:?}");
+            if matches!(loss, TrainLoss::Softmax | TrainLoss::HierarchicalSoftmax) {
+                let sum: f32 = found.iter().map(|found| found.1).sum();
+                assert!((sum - 1.0).abs() < 1e-3, "{loss:?}: {sum}");
+            }
+        }
+        let again = Trainer::train(&examples, &TrainConfig { loss, ..config() }).expect("six labels");
+        assert_eq!(again.write(), model.write(), "{loss:?}");
+    }
+}
+
+#[test]
 fn training_is_repeatable_and_the_seed_matters() {
     let bytes = model().write();
     assert_eq!(bytes, model().write());

@@ -2,22 +2,51 @@
 //!
 //! ```text
 //! for epoch, for example (shuffled by the seed):
-//!   h = mean of the rows;  p = softmax(O·h);  g = Σ lr·(1[label] − p)·O[label];  O += lr·(1[label] − p)·h;  rows += g / n
+//!   h = mean of the rows;  g = update(h), which moves the output matrix;  rows += g / n
 //! ```
+//!
+//! Features are cut anew in every pass, as fastText does: character n-grams would fill many times the text's own memory.
+//! Reference: Joulin et al. 2016, "Bag of tricks for efficient text classification"; fastText 0.9.2.
 
-use rustc_hash::FxHashMap;
+mod update;
+mod vocabulary;
 
-use super::dictionary::{Dictionary, END_OF_SENTENCE, Entry, Features, LABEL_PREFIX, is_separator};
-use super::loss::Loss;
-use super::matrix::{Dense, Matrix, dot};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::loss::{Loss, huffman};
+use super::matrix::{Dense, Matrix};
 use super::model::{Carried, Model, Scratch};
+use update::{Update, add};
+use vocabulary::{dictionary, label_ids};
 
 /// The most values that the input matrix may have: 8 GiB of them.
 const MAX_VALUES: u64 = 1 << 31;
+/// Labels that negative sampling draws beside the right one; fastText's default.
+const NEGATIVES: i32 = 5;
+
+/// What the output layer learns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TrainLoss {
+    /// One distribution over all labels.
+    #[default]
+    Softmax,
+    /// A Huffman tree of binary decisions: faster where there are many labels, and a little less exact.
+    HierarchicalSoftmax,
+    /// A binary decision for the label and for five others that are drawn: frequent ones more often, by the root of
+    /// their counts.
+    NegativeSampling,
+    /// One binary decision a label, independent of the others.
+    OneVsAll,
+}
 
 /// How a classifier is trained. Defaults are fastText's, but for n-grams (2) and buckets (ten times fewer).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
+    /// What the output layer learns.
+    pub loss: TrainLoss,
     /// Length of the hidden vector.
     pub dimension: u32,
     /// Longest n-gram of words.
@@ -41,6 +70,7 @@ pub struct TrainConfig {
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
+            loss: TrainLoss::Softmax,
             dimension: 100,
             word_ngrams: 2,
             bucket: 200_000,
@@ -60,6 +90,9 @@ pub enum TrainError {
     /// Fewer than two labels among the examples.
     #[error("the examples have {0} labels: expected at least 2")]
     TooFewLabels(usize),
+    /// More examples than a pass can be ordered in.
+    #[error("there are {0} examples: expected at most 4294967295")]
+    TooManyExamples(usize),
     /// A label that the file format cannot hold.
     #[error("`{0}` is no label: expected `__label__` and a name without white space")]
     BadLabel(String),
@@ -77,16 +110,12 @@ pub enum TrainError {
 #[derive(Clone, Copy, Debug)]
 pub struct Trainer;
 
-struct Example {
-    label: u32,
-    rows: Vec<u32>,
-}
-
 impl TrainConfig {
     /// Holds every number against its bounds.
     pub fn validate(&self) -> Result<(), TrainError> {
         let check =
             |holds, key, expected| if holds { Ok(()) } else { Err(TrainError::OutOfRange { key, expected }) };
+        check(self.max_chars == 0 || self.min_chars > 0, "min_chars", "1 to max_chars")?;
         check((1..=4096).contains(&self.dimension), "dimension", "1 to 4096")?;
         check((1..=16).contains(&self.word_ngrams), "word_ngrams", "1 to 16")?;
         check((1..=i32::MAX as u32).contains(&self.bucket), "bucket", "1 to 2147483647")?;
@@ -101,6 +130,9 @@ impl Trainer {
     /// Trains on (label, text) pairs. Labels carry `__label__`; newlines in a text count as white space.
     pub fn train(examples: &[(&str, &str)], config: &TrainConfig) -> Result<Model, TrainError> {
         config.validate()?;
+        if u32::try_from(examples.len()).is_err() {
+            return Err(TrainError::TooManyExamples(examples.len()));
+        }
         let dictionary = dictionary(examples, config)?;
         let values = dictionary.rows_needed().saturating_mul(u64::from(config.dimension));
         if values > MAX_VALUES {
@@ -120,144 +152,54 @@ impl Trainer {
         let labels = dictionary.labels.len();
         let mut output = Dense { rows: labels, columns: dimension, values: vec![0.0; labels * dimension] };
 
-        let mut examples = features(examples, &dictionary);
+        let targets = label_ids(examples, &dictionary);
         let total = (examples.len() as u64 * u64::from(config.epochs)) as f64;
-        let mut pass =
-            Pass { hidden: vec![0.0; dimension], gradient: vec![0.0; dimension], scores: vec![0.0; labels] };
+        let mut order: Vec<u32> = (0..examples.len() as u32).collect();
+        let mut update = Update::new(config.loss, &dictionary.labels, Random(random.next()));
+        let (mut hidden, mut gradient) = (vec![0.0; dimension], vec![0.0; dimension]);
+        let mut scratch = Scratch::default();
         let mut done = 0_u64;
         for _ in 0..config.epochs {
-            for last in (1..examples.len()).rev() {
-                examples.swap(last, random.below(last as u64 + 1) as usize);
+            for last in (1..order.len()).rev() {
+                order.swap(last, random.below(last as u64 + 1) as usize);
             }
-            for example in &examples {
-                let rate = config.learning_rate * (1.0 - done as f64 / total);
-                pass.step(example, rate as f32, &mut input, &mut output);
+            for &example in &order {
+                let rate = (config.learning_rate * (1.0 - done as f64 / total)) as f32;
                 done += 1;
+                let (label, text) = (targets[example as usize], examples[example as usize].1);
+                dictionary.line(text, &mut scratch.rows, &mut scratch.hashes, &mut scratch.word);
+                if scratch.rows.is_empty() {
+                    continue;
+                }
+                let scale = 1.0 / scratch.rows.len() as f32;
+                hidden.fill(0.0);
+                gradient.fill(0.0);
+                for &row in &scratch.rows {
+                    add(&mut hidden, 1.0, input.row(row as usize));
+                }
+                for value in &mut hidden {
+                    *value *= scale;
+                }
+                update.step(label, rate, &mut output, &hidden, &mut gradient);
+                for &row in &scratch.rows {
+                    add(input.row_mut(row as usize), scale, &gradient);
+                }
             }
         }
+        let loss = match config.loss {
+            TrainLoss::Softmax => Loss::Softmax,
+            TrainLoss::HierarchicalSoftmax => Loss::Hierarchical(huffman(&dictionary.labels)),
+            TrainLoss::NegativeSampling | TrainLoss::OneVsAll => Loss::Binary,
+        };
         let carried = Carried {
             window: 5,
             epochs: config.epochs as i32,
             min_count: config.min_count as i32,
-            negatives: 5,
+            negatives: NEGATIVES,
             update_rate: 100,
             sampling: 1e-4,
         };
-        Ok(Model::new(carried, dictionary, Matrix::Dense(input), Matrix::Dense(output), Loss::Softmax))
-    }
-}
-
-/// Counts words and labels; most frequent first, ties by first appearance.
-fn dictionary(examples: &[(&str, &str)], config: &TrainConfig) -> Result<Dictionary, TrainError> {
-    let (mut words, mut labels) = (Counter::default(), Counter::default());
-    let mut tokens = 0_i64;
-    for (label, text) in examples {
-        let is_label = label.len() > LABEL_PREFIX.len()
-            && label.starts_with(LABEL_PREFIX)
-            && !label.bytes().any(is_separator);
-        if !is_label {
-            return Err(TrainError::BadLabel((*label).to_owned()));
-        }
-        labels.add(label.as_bytes());
-        let line = text.as_bytes().split(|&byte| is_separator(byte)).filter(|token| !token.is_empty());
-        for token in line.chain([END_OF_SENTENCE]) {
-            if !token.starts_with(LABEL_PREFIX.as_bytes()) {
-                words.add(token);
-                tokens += 1;
-            }
-            if token == END_OF_SENTENCE {
-                break;
-            }
-        }
-    }
-    let labels = labels.sorted(1);
-    if labels.len() < 2 {
-        return Err(TrainError::TooFewLabels(labels.len()));
-    }
-    let features = Features {
-        word_ngrams: config.word_ngrams,
-        bucket: if config.word_ngrams > 1 || config.max_chars > 0 { config.bucket } else { 0 },
-        min_chars: config.min_chars,
-        max_chars: config.max_chars,
-    };
-    Ok(Dictionary::new(words.sorted(i64::from(config.min_count)), labels, tokens, features))
-}
-
-#[derive(Default)]
-struct Counter<'a> {
-    ids: FxHashMap<&'a [u8], usize>,
-    entries: Vec<(&'a [u8], i64)>,
-}
-
-impl<'a> Counter<'a> {
-    fn add(&mut self, token: &'a [u8]) {
-        let id = *self.ids.entry(token).or_insert_with(|| {
-            self.entries.push((token, 0));
-            self.entries.len() - 1
-        });
-        self.entries[id].1 += 1;
-    }
-
-    fn sorted(mut self, min_count: i64) -> Vec<Entry> {
-        self.entries.retain(|entry| entry.1 >= min_count);
-        self.entries.sort_by_key(|entry| std::cmp::Reverse(entry.1));
-        self.entries.into_iter().map(|(text, count)| Entry { text: text.into(), count }).collect()
-    }
-}
-
-fn features(examples: &[(&str, &str)], dictionary: &Dictionary) -> Vec<Example> {
-    let ids: FxHashMap<&[u8], u32> =
-        dictionary.labels.iter().enumerate().map(|(id, label)| (&*label.text, id as u32)).collect();
-    let mut scratch = Scratch::default();
-    let mut found = Vec::with_capacity(examples.len());
-    for (label, text) in examples {
-        dictionary.line(text, &mut scratch.rows, &mut scratch.hashes, &mut scratch.word);
-        if !scratch.rows.is_empty() {
-            found.push(Example { label: ids[label.as_bytes()], rows: scratch.rows.clone() });
-        }
-    }
-    found
-}
-
-struct Pass {
-    hidden: Vec<f32>,
-    gradient: Vec<f32>,
-    scores: Vec<f32>,
-}
-
-impl Pass {
-    fn step(&mut self, example: &Example, rate: f32, input: &mut Dense, output: &mut Dense) {
-        let scale = 1.0 / example.rows.len() as f32;
-        self.hidden.fill(0.0);
-        self.gradient.fill(0.0);
-        for &row in &example.rows {
-            add(&mut self.hidden, 1.0, input.row(row as usize));
-        }
-        self.hidden.iter_mut().for_each(|value| *value *= scale);
-        for (label, score) in self.scores.iter_mut().enumerate() {
-            *score = dot(output.row(label), &self.hidden);
-        }
-        let highest = self.scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let mut sum = 0.0;
-        for score in &mut self.scores {
-            *score = libm::expf(*score - highest);
-            sum += *score;
-        }
-        for (label, score) in self.scores.iter().enumerate() {
-            let target = if label as u32 == example.label { 1.0 } else { 0.0 };
-            let step = rate * (target - score / sum);
-            add(&mut self.gradient, step, output.row(label));
-            add(output.row_mut(label), step, &self.hidden);
-        }
-        for &row in &example.rows {
-            add(input.row_mut(row as usize), scale, &self.gradient);
-        }
-    }
-}
-
-fn add(sum: &mut [f32], scale: f32, vector: &[f32]) {
-    for (sum, value) in sum.iter_mut().zip(vector) {
-        *sum += scale * value;
+        Ok(Model::new(carried, dictionary, Matrix::Dense(input), Matrix::Dense(output), loss))
     }
 }
 
