@@ -12,6 +12,7 @@ mod health;
 mod hostile;
 mod job_file;
 mod languages;
+mod leaks;
 mod lists;
 mod mixing;
 mod models;

@@ -30,6 +30,9 @@ pub enum TaskError {
         /// What is wrong, and what was expected.
         message: String,
     },
+    /// What would be written holds what a stage was to take out; trying again cannot help.
+    #[error("{0}")]
+    Leak(String),
     /// A committed file of an earlier phase does not say what it must.
     #[error("`{path}`: {message}")]
     Corrupt {
@@ -80,7 +83,7 @@ impl TaskError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Stopped => ErrorCode::StaleLease,
-            Self::InputChanged { .. } | Self::Configuration { .. } => ErrorCode::InvalidInput,
+            Self::InputChanged { .. } | Self::Configuration { .. } | Self::Leak(_) => ErrorCode::InvalidInput,
             Self::Corrupt { .. } => ErrorCode::Internal,
             Self::Storage(error) => error.code(),
             Self::Io { source, .. } if is_full(source) => ErrorCode::Exhausted,

@@ -15,6 +15,12 @@ use orchestrator_core::{Decision, Document, Note};
 pub trait Step: Send {
     /// Judges `document`, edits it in place where the stage edits, and appends a note for every edit.
     fn apply(&mut self, document: &mut Document, notes: &mut Vec<Note>) -> Decision;
+
+    /// Looks at a document that went through this stage and all that are fused with it, before it is written; says what
+    /// must not be. An error fails the task.
+    fn verify(&mut self, _document: &Document) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// Which languages a stage judges. Others pass it by untouched.

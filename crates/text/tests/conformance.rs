@@ -17,7 +17,7 @@ use orchestrator_text::files::{FileError, Files, ReadFile};
 use orchestrator_text::filters::{Filter, FilterConfig, FilterStep, Profile, RuleSet, UrlConfig};
 use orchestrator_text::language::{LanguageConfig, LanguageStep};
 use orchestrator_text::minhash::{Hash, Hasher, MinHashConfig};
-use orchestrator_text::pii::{PiiConfig, PiiStep};
+use orchestrator_text::pii::{Kind, PiiConfig, PiiStep};
 use orchestrator_text::quality::{QualityConfig, QualityStep};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -117,6 +117,7 @@ fn steps() -> Vec<(String, Make, bool)> {
     let model = Trainer::train(&examples, &training).expect("two labels").write().expect("a dense model");
     let quality =
         QualityConfig { model: Some("model.bin".into()), threshold: Some(0.5), ..QualityConfig::default() };
+    let every_kind = PiiConfig { kinds: Some(Kind::all().collect()), ..PiiConfig::default() };
     let language = LanguageConfig { keep: vec!["en".into()], ..LanguageConfig::default() };
     let cleaned = CleanConfig { repair_mojibake: true, boilerplate_lines: true, ..CleanConfig::default() };
     let mut steps: Vec<(String, Make, bool)> = vec![
@@ -132,6 +133,7 @@ fn steps() -> Vec<(String, Make, bool)> {
             false,
         ),
         ("pii".into(), maker(|| PiiStep::new(&PiiConfig::default(), None).expect("valid")), false),
+        ("pii, all kinds".into(), maker(move || PiiStep::new(&every_kind, None).expect("valid")), false),
     ];
     for profile in [Profile::Datatrove, Profile::Fineweb2, Profile::Dolma, Profile::Dclm, Profile::Curator] {
         let config = FilterConfig { profile, ..FilterConfig::default() };

@@ -16,7 +16,7 @@ const VERSIONS: [(&str, u64); 12] = [
     ("quality", 3),
     ("decontaminate", 1),
     ("dedup", 1),
-    ("pii", 1),
+    ("pii", 2),
     ("mix", 1),
     ("tokenize", 2),
     ("train", 2),

@@ -173,6 +173,11 @@ impl Stage {
         }
     }
 
+    /// Whether the stage may put other text in the place of a document's.
+    pub fn edits_text(&self) -> bool {
+        matches!(self, Self::Clean(_) | Self::Filter(_) | Self::Pii(_))
+    }
+
     /// Checks what a type cannot say about the stage's own options.
     pub fn validate(&self) -> Result<(), ConfigError> {
         match self {

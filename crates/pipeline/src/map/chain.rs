@@ -52,6 +52,8 @@ pub(crate) struct LinkSpec {
 pub(crate) struct Chain {
     files: AttemptFiles,
     links: Vec<Link>,
+    /// Steps of earlier stages, whose word about documents must still be true at the end of the chain.
+    guards: Vec<Box<dyn Step>>,
     side: Option<SideOutput>,
     notes: Vec<Note>,
     /// The job's: it chooses samples.
@@ -65,6 +67,7 @@ impl Chain {
         context: &TaskContext,
         number: u32,
         specs: Vec<LinkSpec>,
+        guards: Vec<Box<dyn Step>>,
         side: Option<Side>,
     ) -> Result<Self, TaskError> {
         let files = AttemptFiles::new(context);
@@ -91,7 +94,7 @@ impl Chain {
             });
         }
         let seed = context.job.job.seed;
-        Ok(Self { files, links, side, notes: Vec::new(), seed, samples_path })
+        Ok(Self { files, links, guards, side, notes: Vec::new(), seed, samples_path })
     }
 
     /// Books a record that ended before it became a document, at the first stage of the chain.
@@ -118,6 +121,13 @@ impl Chain {
                 return link.drop(&self.files, self.seed, &dropped, Some(&document.text));
             }
             link.keep(&self.files, &document, &self.notes)?;
+        }
+        let steps = self.links.iter_mut().filter_map(|link| match &mut link.act {
+            Act::Step(step) => Some(step),
+            Act::Pass | Act::Verdicts(_) => None,
+        });
+        for step in steps.chain(&mut self.guards) {
+            step.verify(&document).map_err(TaskError::Leak)?;
         }
         if let Some(side) = &mut self.side {
             side.push(&document)?;

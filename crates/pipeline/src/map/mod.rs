@@ -9,6 +9,7 @@ use orchestrator_core::TaskOutcome;
 use orchestrator_job::{MapInput, PartRef, Side, Stage, Verdicts};
 use orchestrator_storage::RelativePath;
 use orchestrator_storage::documents::{DocumentReader, Projection};
+use orchestrator_text::Step;
 
 use self::chain::{Act, Chain, LinkSpec};
 use self::verdicts::VerdictAct;
@@ -38,7 +39,7 @@ pub(crate) fn run(context: &TaskContext, map: &Map<'_>) -> Result<TaskOutcome, T
         };
         links.push(LinkSpec { stage, act, writes_part: map.parts.contains(&stage) });
     }
-    let mut chain = Chain::new(context, map.number, links, map.side)?;
+    let mut chain = Chain::new(context, map.number, links, guards(context, map.stages)?, map.side)?;
     match map.input {
         MapInput::Splits { splits } => {
             for split in splits {
@@ -63,6 +64,18 @@ fn act(context: &TaskContext, stage: u32) -> Result<Act, TaskError> {
         Some(config) => stages::step(context, stage, config).map(Act::Step),
         None => Err(TaskError::configuration("map", format!("the job has no stage {stage}"))),
     }
+}
+
+/// The scrubbers of stages before the chain, where a stage in it may edit text: what they took out must not come back.
+fn guards(context: &TaskContext, stages: &[u32]) -> Result<Vec<Box<dyn Step>>, TaskError> {
+    let pipeline = &context.job.job.pipeline;
+    let edits = |&stage: &u32| pipeline.get(stage as usize).is_some_and(Stage::edits_text);
+    let first = stages.first().map_or(0, |&first| first as usize);
+    if !stages.iter().any(edits) {
+        return Ok(Vec::new());
+    }
+    let scrubbers = (0..).zip(pipeline).take(first).filter(|(_, stage)| matches!(stage, Stage::Pii(_)));
+    scrubbers.map(|(index, stage)| stages::step(context, index, stage)).collect()
 }
 
 /// Feeds a committed part through the chain.

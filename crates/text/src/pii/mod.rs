@@ -14,10 +14,14 @@ mod chinese_mobile;
 mod credit_card;
 mod digits;
 mod email;
+mod high_entropy;
 mod iban;
 mod ip_address;
+mod named_secret;
 mod phone;
 mod private_key;
+mod scrub;
+mod secret;
 mod us_ssn;
 
 use std::borrow::Cow;
@@ -36,8 +40,10 @@ use digits::DigitRun;
 pub enum Kind {
     /// PEM private keys.
     PrivateKey,
-    /// Keys and tokens of well-known services.
+    /// Keys and tokens of well-known services that begin with a prefix of their own.
     ApiKey,
+    /// Tokens and keys of other shapes: Twilio, Azure, Telegram, Discord, webhooks, and passwords in addresses.
+    Secret,
     /// E-mail addresses.
     Email,
     /// Public IPv4 and IPv6 addresses.
@@ -54,6 +60,17 @@ pub enum Kind {
     ChineseMobile,
     /// US social security numbers.
     UsSsn,
+    /// Values of names like `password` and `api_key`. Only looked for where `kinds` names it.
+    NamedSecret,
+    /// Strings that look random, in quotes or after `=`. Only looked for where `kinds` names it.
+    HighEntropy,
+}
+
+impl Kind {
+    /// All kinds, in the order of the table.
+    pub fn all() -> impl Iterator<Item = Self> {
+        KINDS.iter().map(|finder| finder.kind)
+    }
 }
 
 /// What a finder may look at.
@@ -74,6 +91,7 @@ struct Finder {
 const KINDS: &[Finder] = &[
     Finder { kind: Kind::PrivateKey, rule: "private_key", token: "PRIVATE_KEY", find: private_key::find },
     Finder { kind: Kind::ApiKey, rule: "api_key", token: "API_KEY", find: api_key::find },
+    Finder { kind: Kind::Secret, rule: "secret", token: "SECRET", find: secret::find },
     Finder { kind: Kind::Email, rule: "email", token: "EMAIL", find: email::find },
     Finder { kind: Kind::IpAddress, rule: "ip_address", token: "IP_ADDRESS", find: ip_address::find },
     Finder { kind: Kind::Iban, rule: "iban", token: "IBAN", find: iban::find },
@@ -82,7 +100,12 @@ const KINDS: &[Finder] = &[
     Finder { kind: Kind::Phone, rule: "phone", token: "PHONE", find: phone::find },
     Finder { kind: Kind::ChineseMobile, rule: "chinese_mobile", token: "PHONE", find: chinese_mobile::find },
     Finder { kind: Kind::UsSsn, rule: "us_ssn", token: "US_SSN", find: us_ssn::find },
+    Finder { kind: Kind::NamedSecret, rule: "named_secret", token: "SECRET", find: named_secret::find },
+    Finder { kind: Kind::HighEntropy, rule: "high_entropy", token: "SECRET", find: high_entropy::find },
 ];
+
+/// Kinds that are looked for only where the job names them: most of what they find is no secret.
+const ON_REQUEST: &[Kind] = &[Kind::NamedSecret, Kind::HighEntropy];
 
 /// What is done with what is found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -98,20 +121,39 @@ pub enum Action {
 }
 
 /// Which personal data is looked for, and what is done with it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+///
+/// What is found is looked for again in the text that replaces it, until nothing is left. With `leak_test` every document
+/// is looked at once more before it is written, by this stage and by every later one that edits text: a text that is not
+/// byte for byte what this stage left is scanned again, and a span that is found in it fails the job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PiiConfig {
-    /// The kinds to look for; all where not given.
+    /// The kinds to look for; where not given, all but `named_secret` and `high_entropy`.
     pub kinds: Option<Vec<Kind>>,
     /// What is done with what is found.
     pub action: Action,
     /// File with the secret of the pseudonyms, at least 16 bytes: whoever has it can test a guess against a pseudonym. A
     /// file, so that the secret itself stands in no job file.
     pub key_file: Option<String>,
+    /// Scan what is written once more, and fail the job where a span survived.
+    pub leak_test: bool,
     /// Languages to scrub; all where not given.
     pub languages: Languages,
     /// Writes this stage's documents even where the next stage could read them in passing.
     pub keep: bool,
+}
+
+impl Default for PiiConfig {
+    fn default() -> Self {
+        Self {
+            kinds: None,
+            action: Action::default(),
+            key_file: None,
+            leak_test: true,
+            languages: None,
+            keep: false,
+        }
+    }
 }
 
 impl PiiConfig {
@@ -143,6 +185,8 @@ pub struct PiiStep {
     key: [u8; 32],
     runs: Vec<DigitRun>,
     spans: Vec<Range<usize>>,
+    /// A hash of the last text in which nothing was found.
+    clean: Option<u128>,
 }
 
 impl PiiStep {
@@ -154,17 +198,25 @@ impl PiiStep {
             let message = format!("holds {} bytes; expected a secret of at least 16", key.len());
             return Err(ConfigError::new("key_file", message));
         }
-        let wanted = |finder: &Finder| config.kinds.as_ref().is_none_or(|kinds| kinds.contains(&finder.kind));
+        let wanted = |finder: &Finder| match &config.kinds {
+            Some(kinds) => kinds.contains(&finder.kind),
+            None => !ON_REQUEST.contains(&finder.kind),
+        };
         Ok(Self {
             finders: (0..KINDS.len()).filter(|&index| wanted(&KINDS[index])).collect(),
             key: blake3::derive_key("orchestrator pii pseudonyms v1", key),
             config: config.clone(),
             runs: Vec::new(),
             spans: Vec::new(),
+            clean: None,
         })
     }
 
-    /// The spans of a text, in order and without overlap.
+    /// The kinds and byte ranges of what is found in a text, in order and without overlap.
+    pub fn spans(&mut self, text: &str) -> Vec<(Kind, Range<usize>)> {
+        self.find(text).into_iter().map(|found| (KINDS[found.finder].kind, found.span)).collect()
+    }
+
     fn find(&mut self, text: &str) -> Vec<Found> {
         digits::find_runs(text, &mut self.runs);
         let scan = Scan { text, runs: &self.runs };
@@ -175,6 +227,11 @@ impl PiiStep {
             found.extend(self.spans.drain(..).map(|span| Found { span, finder }));
         }
         without_overlaps(found)
+    }
+
+    /// Remembers a text that was searched in vain, so that the leak test need not search it again.
+    fn note_clean(&mut self, text: &str) {
+        self.clean = self.config.leak_test.then(|| print(text));
     }
 
     fn pseudonym(&self, finder: &Finder, value: &str) -> String {
@@ -189,6 +246,10 @@ impl PiiStep {
         let hash = hasher.finalize().to_hex();
         format!("<{}_{}>", finder.token, &hash[..12])
     }
+}
+
+fn print(text: &str) -> u128 {
+    xxhash_rust::xxh3::xxh3_128(text.as_bytes())
 }
 
 /// Of overlapping spans keeps the longest, then the kind that stands first in the table, then the first.
@@ -228,34 +289,40 @@ impl Step for PiiStep {
         if !applies(&self.config.languages, None, document) {
             return Decision::Keep;
         }
+        self.clean = None;
         let found = self.find(&document.text);
-        let Some(first) = found.first() else { return Decision::Keep };
+        let Some(first) = found.first() else {
+            self.note_clean(&document.text);
+            return Decision::Keep;
+        };
         if self.config.action == Action::Drop {
             return Decision::drop(KINDS[first.finder].rule, found.len());
         }
-        let mut text = String::with_capacity(document.text.len());
-        let mut copied = 0;
-        for Found { span, finder } in found {
-            let finder = &KINDS[finder];
-            text.push_str(&document.text[copied..span.start]);
-            if self.config.action == Action::Pseudonym {
-                text.push_str(&self.pseudonym(finder, &document.text[span.clone()]));
-            } else {
-                text.push('<');
-                text.push_str(finder.token);
-                text.push('>');
-            }
-            copied = span.end;
-            notes.push(Note {
-                rule: Cow::Borrowed(finder.rule),
-                kind: NoteKind::Replaced,
-                start: span.start as u64,
-                end: span.end as u64,
-            });
-        }
-        text.push_str(&document.text[copied..]);
-        document.text = text;
+        let spans = self.scrub(&mut document.text, found);
+        notes.extend(spans.into_iter().map(|Found { span, finder }| Note {
+            rule: Cow::Borrowed(KINDS[finder].rule),
+            kind: NoteKind::Replaced,
+            start: span.start as u64,
+            end: span.end as u64,
+        }));
         Decision::Keep
+    }
+
+    fn verify(&mut self, document: &Document) -> Result<(), String> {
+        if !self.config.leak_test || !applies(&self.config.languages, None, document) {
+            return Ok(());
+        }
+        if self.clean == Some(print(&document.text)) {
+            return Ok(());
+        }
+        match self.find(&document.text).first() {
+            None => Ok(()),
+            Some(Found { span, finder }) => Err(format!(
+                "document `{}`: bytes {} to {} of what would be written are still of the kind `{}`: expected none after \
+                 `pii`; stages that edit text belong before it",
+                document.id, span.start, span.end, KINDS[*finder].rule
+            )),
+        }
     }
 }
 
