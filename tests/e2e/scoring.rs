@@ -1,5 +1,6 @@
-//! Stages that score documents: trained within the job, cut by fraction, the same with any workers.
+//! Stages that score documents: trained within the job, cut by value or by fraction, the same with any workers.
 
+use crate::support::output::names;
 use crate::support::{Output, Scene};
 
 /// Documents that follow a pattern, and as many that do not.
@@ -58,6 +59,72 @@ fn the_best_fraction_by_a_trained_classifier_is_kept_with_its_scores() {
         let dropped = output.dropped("quality");
         assert!(dropped.iter().all(|row| row.reason.value.parse::<f32>().is_ok_and(|score| score < 0.5)));
         digests.push(manifest.digest);
+    }
+    assert_eq!(digests[0], digests[1]);
+}
+
+#[test]
+fn perplexity_cuts_by_value_and_by_fraction() {
+    let scene = scene();
+    let train = "train: {paths: [good.jsonl], order: 2, smoothing: laplace}";
+    for (name, cut) in [("fraction", "keep_fraction: 0.5"), ("value", "max_perplexity: 11")] {
+        scene.job(name, &format!("{READ}  - perplexity: {{{train}, {cut}}}\n"));
+        let output = scene.complete(name, 2);
+        output.check();
+        let found: Vec<f64> = output
+            .documents("perplexity")
+            .iter()
+            .map(|document| {
+                let metadata: serde_json::Value =
+                    serde_json::from_str(&document.metadata).expect("an object");
+                metadata["perplexity"].as_f64().expect("a number")
+            })
+            .collect();
+        assert_eq!(kept(&output, "perplexity"), even(), "{name}: {found:?}");
+        let worst = found.iter().copied().fold(0.0, f64::max);
+        let rule = if name == "value" { "perplexity_too_high" } else { "perplexity" };
+        let dropped = output.dropped("perplexity");
+        assert!(dropped.iter().all(|row| row.reason.rule == rule));
+        assert!(dropped.iter().all(|row| row.reason.value.parse::<f64>().is_ok_and(|value| value > worst)));
+    }
+}
+
+/// Both kinds of classifiers, trained in one job and given to another.
+#[test]
+fn a_trained_classifier_is_a_model_for_other_jobs() {
+    let scene = scene();
+    let of_fasttext = "epochs: 50, dimension: 8, learning_rate: 0.5";
+    for (kind, options) in [("fasttext", of_fasttext), ("tfidf", "min_count: 1")] {
+        let train = format!(
+            "train: {{positive: [good.jsonl], negative: [bad.jsonl], classifier: {kind}, {options}}}, threshold: 0.5"
+        );
+        scene.job(kind, &format!("{READ}  - quality: {{{train}}}\n"));
+        let trained = scene.complete(kind, 2);
+        assert_eq!(kept(trained.check(), "quality"), even(), "{kind}");
+        let phases = format!("{kind}/.orchestrator/phases");
+        let phase = names(&scene.path(&phases)).into_iter().find(|name| name.ends_with("-classifier"));
+        let model = format!("{phases}/{}/quality.bin", phase.expect("a phase that trains"));
+        let name = format!("{kind}-given");
+        scene.job(&name, &format!("{READ}  - quality: {{model: {model}, threshold: 0.5}}\n"));
+        let given = scene.complete(&name, 1);
+        assert_eq!(given.manifest("quality").digest, trained.manifest("quality").digest, "{kind}");
+    }
+}
+
+#[test]
+fn a_pareto_draw_favours_the_good_and_does_not_depend_on_workers() {
+    let scene = scene();
+    let train = "train: {positive: [good.jsonl], negative: [bad.jsonl], epochs: 50, dimension: 8, learning_rate: 0.5}";
+    let mut digests = Vec::new();
+    for workers in [1, 2] {
+        let name = format!("pareto-{workers}");
+        scene.job(&name, &format!("{READ}  - quality: {{{train}, pareto: 3}}\n"));
+        let output = scene.complete(&name, workers);
+        let kept = kept(output.check(), "quality");
+        let good = kept.iter().filter(|record| *record % 2 == 0).count();
+        assert!(good > 20 && (1..15).contains(&(kept.len() - good)), "{kept:?}");
+        assert!(output.dropped("quality").iter().all(|row| row.reason.rule == "quality_pareto"));
+        digests.push(output.manifest("quality").digest);
     }
     assert_eq!(digests[0], digests[1]);
 }

@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 
 use orchestrator_storage::formats::{self, Compression, Format, Input, RawKind, ReaderOptions, Start};
 use orchestrator_storage::split;
-use orchestrator_text::fasttext;
 use orchestrator_text::tokenizer::{self, Tokenizer, TokenizerModel, TrainTokenizer, WordCounts};
+use orchestrator_text::{fasttext, linear, ngram};
 use support::corpus::{self, Dice};
 
 /// Where the inputs come from unless told otherwise.
@@ -186,6 +186,36 @@ fn fasttext_bin_and_ftz() {
             for (label, score) in model.predict("a good word, und ein gutes", 3, &mut scratch) {
                 assert!(!label.is_empty() || score.is_nan() || score <= 1.001);
             }
+        }
+    });
+}
+
+#[test]
+fn tfidf() {
+    let good = ["good and kind", "a good word", "kind words"];
+    let bad = ["bad", "a bad word", "worse words"];
+    let config = linear::TrainConfig { min_documents: 1, ..linear::TrainConfig::default() };
+    let model = linear::train(&good, &bad, &config).expect("it is trained");
+    fuzz("tfidf", &[model.write()], |bytes| {
+        if let Ok(model) = linear::Model::read(bytes) {
+            model.score("a good word, und ein gutes", &mut linear::Scratch::default());
+        }
+    });
+}
+
+#[test]
+fn arpa() {
+    let texts: Vec<String> = corpus::pages(5, 4).into_iter().map(|page| page.text).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let of_order = |order| {
+        let config = ngram::TrainConfig { order, min_word_count: 2, ..ngram::TrainConfig::default() };
+        ngram::train(&texts, &config).expect("it is trained")
+    };
+    fuzz("arpa", &[1, 2, 4].map(of_order), |bytes| {
+        if let Ok(model) = ngram::Model::read_arpa(bytes, 100_000) {
+            let score =
+                model.score("the work\nof <s> a", ngram::Tokens::Normal, &mut ngram::Scratch::default());
+            assert_eq!(score.perplexity().is_some(), score.words > 0);
         }
     });
 }

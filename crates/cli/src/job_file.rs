@@ -9,9 +9,10 @@ use orchestrator_job::{
 };
 use orchestrator_pipeline::inputs;
 use orchestrator_storage::{AllowedRoots, Entry, OpenOptions, Store};
-use orchestrator_text::fasttext;
-use orchestrator_text::quality::{QualityError, QualityStep};
+use orchestrator_text::perplexity::PerplexityStep;
+use orchestrator_text::quality::{QualityError, QualityModel, QualityStep};
 use orchestrator_text::tokenizer::{Tokenizer, TokenizerError, TokenizerSource};
+use orchestrator_text::{fasttext, ngram};
 
 use crate::console::Console;
 use crate::failure::Failure;
@@ -163,14 +164,14 @@ fn find(stage: &str, key: &str, url: &str) -> Result<Vec<(String, Entry)>, Strin
     if found.is_empty() {
         return Err(format!("`{url}` does not exist"));
     }
-    if key == "model" && matches!(stage, "language" | "quality") {
-        check_model(url)?;
+    if key == "model" {
+        check_model(stage, url)?;
     }
     Ok(found)
 }
 
 /// Looks at a model's first bytes: another file is refused now and not by the first task.
-fn check_model(url: &str) -> Result<(), String> {
+fn check_model(stage: &str, url: &str) -> Result<(), String> {
     let head = || -> Result<Vec<u8>, orchestrator_storage::Error> {
         let (store, path) = Store::locate(url, OpenOptions::default())?;
         let mut head = Vec::new();
@@ -179,7 +180,12 @@ fn check_model(url: &str) -> Result<(), String> {
         Ok(head)
     };
     let head = head().map_err(|error| error.to_string())?;
-    fasttext::Model::check_head(&head).map_err(|error| format!("`{url}`: {error}"))
+    let checked = match stage {
+        "quality" => QualityModel::check_head(&head).map_err(|error| error.to_string()),
+        "perplexity" => ngram::Model::check_head(&head).map_err(|error| error.to_string()),
+        _ => fasttext::Model::check_head(&head).map_err(|error| error.to_string()),
+    };
+    checked.map_err(|error| format!("`{url}`: {error}"))
 }
 
 /// Whether a stage can use the files that its key names, as far as that is cheaply known; if not, which key is wrong.
@@ -208,11 +214,14 @@ fn look_into(
                 Err(error) => Err(("tokenizer", said(&error))),
             }
         }
-        (Stage::Quality(config), "model") => match QualityStep::new(config, &read("model")?.concat()) {
+        (Stage::Quality(config), "model") => match QualityStep::new(config, &read("model")?.concat(), 0) {
             Ok(_) => Ok(()),
             Err(error @ QualityError::UnknownLabel { .. }) => Err(("label", said(&error))),
             Err(error) => Err(("model", said(&error))),
         },
+        (Stage::Perplexity(config), "model") => PerplexityStep::new(config, &read("model")?.concat())
+            .map(|_| ())
+            .map_err(|error| ("model", said(&error))),
         (Stage::Language(_), "model") => match fasttext::Model::read(&read("model")?.concat()) {
             Ok(_) => Ok(()),
             Err(error) => Err(("model", said(&error))),

@@ -62,4 +62,12 @@ impl Document {
             media: Media::Plain,
         }
     }
+
+    /// Sets a key of the metadata, in place of what stood under it. Metadata that is no JSON object stays as it is.
+    pub fn set_metadata(&mut self, key: &str, value: serde_json::Value) {
+        if let Ok(serde_json::Value::Object(mut object)) = serde_json::from_str(&self.metadata) {
+            object.insert(key.to_owned(), value);
+            self.metadata = serde_json::Value::Object(object).to_string();
+        }
+    }
 }

@@ -5,6 +5,7 @@
 //! and one GPU where the job asks for GPUs.
 
 use orchestrator_core::{Demand, TaskOutcome};
+use orchestrator_text::quality::Classifier;
 
 use crate::expand::{LEAST_INDEX_ROW, candidate_bytes};
 use crate::plan::{Phase, PhaseKind, Plan};
@@ -24,14 +25,18 @@ const FOREST_BYTES: u64 = 4;
 const COMPARED_BYTES: u64 = 256 << 20;
 /// A document among clusters: its parent, its root, and what its survivor adds.
 const CLUSTERED_BYTES: u64 = 24;
-/// A score, and the place that sorting it takes.
-const SCORE_BYTES: u64 = 8;
 /// Labelled texts that are held at most, and how much larger they are than the files that they come from.
 const EXAMPLES_BYTES: u64 = 1 << 30;
 const UNPACKED: u64 = 4;
 /// Bytes per parameter on a host: weights for the loop and the engine, the gradient and the sums of a few levels of the
 /// summation tree, two moments, and the snapshot of a roll-back.
 const PARAMETER_BYTES: u64 = 36;
+/// A word with the blank behind it, in texts that a model learns from: at least, on average.
+const WORD_BYTES: u64 = 4;
+/// An n-gram of a language model while it is trained, and of a TF-IDF classifier: counts, probabilities, places.
+const NGRAM_BYTES: u64 = 60;
+/// A feature of a TF-IDF classifier in the search for its weight: steps and gradients of 8 bytes that are remembered.
+const FEATURE_BYTES: u64 = 200;
 /// The vocabulary that is assumed where no tokenizer has said its own.
 const VOCABULARY: u64 = 65_536;
 
@@ -82,18 +87,9 @@ fn of_work(work: &Work, files: u64, stage: Option<&Stage>) -> u64 {
         Work::DedupClusters { signatures, earlier, .. } => {
             TASK_BYTES + CLUSTERED_BYTES * (rows(signatures) + indexed(earlier))
         }
-        Work::QualityCutoff { scores, .. } => TASK_BYTES + SCORE_BYTES * rows(scores),
-        Work::TrainClassifier { .. } => {
+        Work::TrainScorer { .. } => {
             let examples = files.saturating_mul(UNPACKED).min(EXAMPLES_BYTES);
-            let table = match stage {
-                Some(Stage::Quality(config)) => config.train.as_ref().map_or(0, |train| {
-                    u64::from(train.bucket).saturating_mul(u64::from(train.dimension))
-                        * size_of::<f32>() as u64
-                }),
-                _ => 0,
-            };
-            // The table is there once more as the bytes of the model that is written.
-            DOCUMENTS_BYTES + examples.saturating_mul(2).saturating_add(table.saturating_mul(2))
+            DOCUMENTS_BYTES + examples.saturating_mul(2).saturating_add(trained(stage, examples))
         }
         Work::PrepareTokenizer { parts, .. } => {
             let bytes = parts.iter().map(|part| part.bytes).sum::<u64>().saturating_mul(UNPACKED);
@@ -104,7 +100,7 @@ fn of_work(work: &Work, files: u64, stage: Option<&Stage>) -> u64 {
             // Counted words take a fraction of their text; the trainers' tables take a few times the words.
             DOCUMENTS_BYTES + sample.min(bytes) + files
         }
-        Work::Mixture { .. } => TASK_BYTES,
+        Work::Cutoff { .. } | Work::Mixture { .. } => TASK_BYTES,
         Work::Index { .. }
         | Work::Tokenize { .. }
         | Work::Train { .. }
@@ -116,6 +112,30 @@ fn of_work(work: &Work, files: u64, stage: Option<&Stage>) -> u64 {
 /// The most documents that indexes of earlier runs can hold.
 fn indexed(earlier: &[InputFile]) -> u64 {
     earlier.iter().map(|file| file.bytes / LEAST_INDEX_ROW).sum()
+}
+
+/// What the model of a stage takes while it is trained, beside its examples.
+fn trained(stage: Option<&Stage>, examples: u64) -> u64 {
+    let ngrams = |longest: u32| (examples / WORD_BYTES).saturating_mul(u64::from(longest));
+    match stage {
+        Some(Stage::Quality(config)) => config.train.as_ref().map_or(0, |train| match train.classifier {
+            Classifier::Fasttext => {
+                // The table is there once more as the bytes of the model that is written.
+                let row = u64::from(train.dimension) * size_of::<f32>() as u64;
+                u64::from(train.bucket).saturating_mul(row).saturating_mul(2)
+            }
+            Classifier::Tfidf => {
+                let found = ngrams(train.word_ngrams);
+                let features = found.min(u64::from(train.max_features));
+                found.saturating_mul(NGRAM_BYTES).saturating_add(features * FEATURE_BYTES)
+            }
+        }),
+        Some(Stage::Perplexity(config)) => config
+            .train
+            .as_ref()
+            .map_or(0, |train| ngrams(train.order).min(train.max_ngrams).saturating_mul(NGRAM_BYTES)),
+        _ => 0,
+    }
 }
 
 /// The entries of the vocabulary that the prepare phase left.

@@ -17,7 +17,7 @@
 //! | `clusters` | `stages/NN-dedup/clusters.json` | product, dedup |
 //! | `cutoff` | `detail` is an [`ExactF32`] | |
 //! | `mixture` | `stages/NN-mix/mixture.json` | product, mix |
-//! | `classifier` | `.orchestrator/phases/PP-classifier/quality.bin` | product, quality |
+//! | `classifier` | `.orchestrator/phases/PP-classifier/quality.bin` or `perplexity.arpa` | product, the stage |
 //! | `prepare` | `tokens/tokenizer.json`, `.orchestrator/phases/PP-prepare/held-out.*` | product and intermediate, tokenize |
 //! | `tokenize` | `tokens/train-NNNNN.*`, `tokens/validation-NNNNN.*` | product, tokenize |
 //! | `tokenize` | `stages/NN-tokenize/dropped-NNNNN.parquet`, `samples-NNNNN.json` where documents are of languages that it takes none of | dropped and product, tokenize |
@@ -110,8 +110,8 @@ pub enum Work {
         parts: Vec<PartRef>,
     },
     /// Finds the score above which the wanted fraction lies; its outcome's detail is the threshold.
-    QualityCutoff {
-        /// The quality stage.
+    Cutoff {
+        /// The stage that keeps a fraction.
         stage: u32,
         /// Score files, one per part.
         scores: Vec<PartRef>,
@@ -123,9 +123,9 @@ pub enum Work {
         /// Sizes of the groups, one file per part.
         sizes: Vec<PartRef>,
     },
-    /// Trains the quality classifier from labelled inputs.
-    TrainClassifier {
-        /// The quality stage.
+    /// Trains the model of a stage that scores documents: a quality classifier, an n-gram model.
+    TrainScorer {
+        /// The stage.
         stage: u32,
     },
     /// Chooses the validation documents and trains (or loads) the tokenizer.
@@ -170,9 +170,9 @@ pub enum Side {
         /// The dedup stage.
         stage: u32,
     },
-    /// `scores`: one quality score per kept document, for the quality stage `stage`.
+    /// `scores`: one score per kept document, for the stage `stage` that keeps a fraction.
     Scores {
-        /// The quality stage.
+        /// That stage.
         stage: u32,
     },
     /// `sizes`: documents and bytes of each group, a row a group, for the mix stage `stage`.
@@ -194,9 +194,9 @@ pub enum Verdicts {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         index: Option<PartRef>,
     },
-    /// Documents scoring below this are dropped; as text, so that the value survives JSON exactly.
+    /// Documents whose scores are worse than this are dropped; as text, so that the value survives JSON exactly.
     Cutoff {
-        /// The least score that is kept.
+        /// The worst score that is kept.
         threshold: ExactF32,
         /// The scores of this part, row by row.
         scores: PartRef,

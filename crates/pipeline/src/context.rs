@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use orchestrator_core::{Digest, FROZEN_FILES, TaskOutcome};
 use orchestrator_job::{InputFile, Job, JobFileError, Plan, StageFile};
 use orchestrator_storage::{AllowedRoots, OpenOptions, RelativePath, Store};
-use orchestrator_text::fasttext::Model;
 
 use crate::error::TaskError;
 use crate::inputs::{self, InputError};
@@ -107,16 +106,20 @@ impl JobContext {
         inputs::among(pattern, self.frozen.keys().map(String::as_str))
     }
 
-    /// A fastText model: read and parsed once for all tasks of this process.
-    pub fn model(&self, stage: &str, location: &ModelFile) -> Result<Arc<Model>, TaskError> {
+    /// A stage's model: read and parsed once for all tasks of this process.
+    pub fn model<M: Send + Sync + 'static, E: std::fmt::Display>(
+        &self,
+        stage: &str,
+        location: &ModelFile,
+        parse: impl FnOnce(&[u8]) -> Result<M, E>,
+    ) -> Result<Arc<M>, TaskError> {
         const LIMIT: u64 = 8 << 30;
         let key = location.to_string();
         let (print, model) = self.host.models.get(
             self.print(&key),
             || self.read(location, LIMIT),
             |bytes| {
-                Model::read(bytes)
-                    .map_err(|error| TaskError::configuration(stage, format!("`model`: {error}")))
+                parse(bytes).map_err(|error| TaskError::configuration(stage, format!("`model`: {error}")))
             },
         )?;
         self.same(key, print)?;

@@ -4,7 +4,7 @@
 //!  TaskSpec ─▶ run ─┬─ Index ───────────▶ index.rs           Tokenize ─▶ tokenize/
 //!                   ├─ Map ─────────────▶ map/               Export ───▶ export.rs
 //!                   ├─ DedupBands, …  ──▶ dedup/             Report ───▶ the reporter that the command hands in
-//!                   └─ QualityCutoff, … ▶ quality/           Train: a rank process of the worker, not a task here
+//!                   └─ Cutoff, … ───────▶ scoring/           Train: a rank process of the worker, not a task here
 //! ```
 //!
 //! A runner reads committed files, writes under its attempt's path, and returns an outcome; it never publishes.
@@ -20,7 +20,7 @@ mod listed;
 mod map;
 mod mix;
 mod models;
-mod quality;
+mod scoring;
 mod shared;
 mod source;
 mod stages;
@@ -57,9 +57,9 @@ pub fn run(context: &TaskContext, spec: &TaskSpec) -> Result<TaskOutcome, TaskEr
         Work::DedupClusters { stage, earlier, edges, signatures, parts } => {
             dedup::run_clusters(context, *stage, &dedup::Inputs { earlier, edges, signatures, parts })
         }
-        Work::QualityCutoff { stage, scores } => quality::run_cutoff(context, *stage, scores),
+        Work::Cutoff { stage, scores } => scoring::run_cutoff(context, *stage, scores),
         Work::Mixture { stage, sizes } => mix::run(context, *stage, sizes),
-        Work::TrainClassifier { stage } => quality::run_classifier(context, *stage),
+        Work::TrainScorer { stage } => scoring::run_training(context, *stage),
         Work::PrepareTokenizer { stage, parts } => tokenize::run_prepare(context, *stage, parts),
         Work::Tokenize { stage, parts, prepared, mixture } => {
             let inputs = tokenize::Inputs { parts, prepared, mixture: mixture.as_ref() };

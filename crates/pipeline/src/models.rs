@@ -1,14 +1,14 @@
-//! fastText models, read and parsed once for all tasks of a worker process.
+//! Models, read and parsed once for all tasks of a worker process.
 
+use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use orchestrator_core::Digest;
-use orchestrator_text::fasttext::Model;
 
 use crate::error::TaskError;
 
-/// Parsed models by the hash of their files, within a bound; what was not used for longest goes first.
+/// Parsed models by the hash of their files and their type, within a bound; what was not used for longest goes first.
 ///
 /// A model that is let go lives on while a task uses it. One model is read at a time, so that many tasks that begin at
 /// once do not hold its file many times over.
@@ -22,20 +22,23 @@ pub struct ModelCache {
 
 #[derive(Debug, Default)]
 struct Kept {
-    models: BTreeMap<Digest, Entry>,
+    models: BTreeMap<Key, Entry>,
     /// Counts uses: the order in which models were used last.
     uses: u64,
 }
 
 #[derive(Debug)]
 struct Entry {
-    model: Arc<Model>,
+    model: Arc<dyn Any + Send + Sync>,
     bytes: u64,
     used: u64,
 }
 
+/// One file may be read as models of several types.
+type Key = (Digest, TypeId);
+
 /// A model and the hash of its file.
-pub(crate) type Loaded = (Digest, Arc<Model>);
+pub(crate) type Loaded<M> = (Digest, Arc<M>);
 
 impl ModelCache {
     /// Room for a few models of the largest kind that people publish.
@@ -47,12 +50,12 @@ impl ModelCache {
     }
 
     /// The model with the hash `known`, or the one that `read` brings, parsed unless it is kept already.
-    pub(crate) fn get(
+    pub(crate) fn get<M: Send + Sync + 'static>(
         &self,
         known: Option<Digest>,
         read: impl FnOnce() -> Result<Vec<u8>, TaskError>,
-        parse: impl FnOnce(&[u8]) -> Result<Model, TaskError>,
-    ) -> Result<Loaded, TaskError> {
+        parse: impl FnOnce(&[u8]) -> Result<M, TaskError>,
+    ) -> Result<Loaded<M>, TaskError> {
         let find = |print| self.find(print).map(|model| (print, model));
         if let Some(loaded) = known.and_then(find) {
             return Ok(loaded);
@@ -68,7 +71,7 @@ impl ModelCache {
             return Ok(loaded);
         }
         let model = Arc::new(parse(&bytes)?);
-        self.keep(print, bytes.len() as u64, &model);
+        self.keep((print, TypeId::of::<M>()), bytes.len() as u64, Arc::clone(&model) as _);
         Ok((print, model))
     }
 
@@ -76,26 +79,26 @@ impl ModelCache {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn find(&self, print: Digest) -> Option<Arc<Model>> {
+    fn find<M: Send + Sync + 'static>(&self, print: Digest) -> Option<Arc<M>> {
         let mut kept = self.lock();
         kept.uses += 1;
         let uses = kept.uses;
-        let entry = kept.models.get_mut(&print)?;
+        let entry = kept.models.get_mut(&(print, TypeId::of::<M>()))?;
         entry.used = uses;
-        Some(Arc::clone(&entry.model))
+        Arc::clone(&entry.model).downcast().ok()
     }
 
-    fn keep(&self, print: Digest, bytes: u64, model: &Arc<Model>) {
+    fn keep(&self, key: Key, bytes: u64, model: Arc<dyn Any + Send + Sync>) {
         let mut kept = self.lock();
         let mut total: u64 = kept.models.values().map(|entry| entry.bytes).sum();
         while total + bytes > self.capacity {
-            let oldest = kept.models.iter().min_by_key(|(_, entry)| entry.used).map(|(print, _)| *print);
-            let Some(gone) = oldest.and_then(|print| kept.models.remove(&print)) else { break };
+            let oldest = kept.models.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| *key);
+            let Some(gone) = oldest.and_then(|key| kept.models.remove(&key)) else { break };
             total -= gone.bytes;
         }
         kept.uses += 1;
         let used = kept.uses;
-        kept.models.insert(print, Entry { model: Arc::clone(model), bytes, used });
+        kept.models.insert(key, Entry { model, bytes, used });
     }
 }
 
@@ -109,7 +112,7 @@ impl Default for ModelCache {
 mod tests {
     use std::cell::Cell;
 
-    use orchestrator_text::fasttext::{TrainConfig, Trainer};
+    use orchestrator_text::fasttext::{Model, TrainConfig, Trainer};
 
     use super::*;
 
@@ -152,6 +155,10 @@ mod tests {
         assert_eq!((counter.reads.get(), counter.parses.get()), (2, 1));
         assert_ne!(counter.get(None, &second), print);
         assert_eq!(counter.parses.get(), 2);
+        // As a model of another type the same file is another model.
+        let other = cache.get(Some(print), || Ok(first.clone()), |bytes| Ok(bytes.len())).expect("a length");
+        assert_eq!((other.0, *other.1), (print, first.len()));
+        assert_eq!((counter.get(Some(print), &first), counter.parses.get()), (print, 2));
     }
 
     #[test]

@@ -12,12 +12,15 @@ pub mod filters;
 pub mod html;
 mod kernels;
 pub mod language;
+pub mod linear;
 pub mod minhash;
 pub mod mix;
+pub mod ngram;
+pub mod perplexity;
 pub mod pii;
 pub mod quality;
 pub mod step;
 pub mod tokenizer;
 pub mod words;
 
-pub use step::{ConfigError, Languages, Step};
+pub use step::{Better, ConfigError, Languages, Ranking, Scorer, Step};

@@ -23,6 +23,63 @@ pub trait Step: Send {
     }
 }
 
+/// Gives a document a number to be ranked by, where a stage keeps a fraction of all documents.
+///
+/// A pure function of the document and the configuration, as [`Step`] is.
+pub trait Scorer: Send {
+    /// The document's score, a finite number from 0 up; none for a document that is not judged, and so is kept.
+    fn score(&mut self, document: &Document) -> Option<f32>;
+}
+
+/// Which end of the ranking is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Better {
+    /// Documents with the highest scores.
+    Higher,
+    /// Documents with the lowest scores.
+    Lower,
+}
+
+impl Better {
+    /// A score's bits, so that those of better documents are higher; its own inverse. Scores are never negative, and so
+    /// their bits rise with their value.
+    pub fn key(self, bits: u32) -> u32 {
+        match self {
+            Self::Higher => bits,
+            Self::Lower => !bits,
+        }
+    }
+
+    /// Whether `score` is worse than `threshold`.
+    pub fn is_worse(self, score: f32, threshold: f32) -> bool {
+        match self {
+            Self::Higher => score < threshold,
+            Self::Lower => score > threshold,
+        }
+    }
+
+    /// A threshold that every score is worse than.
+    pub fn unreachable(self) -> f32 {
+        match self {
+            Self::Higher => f32::INFINITY,
+            Self::Lower => f32::NEG_INFINITY,
+        }
+    }
+}
+
+/// How a stage that keeps a fraction ranks documents and tells of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Ranking {
+    /// The fraction that is kept, 0 to 1.
+    pub fraction: f64,
+    /// The rule of those that are dropped; the value is their score.
+    pub rule: &'static str,
+    /// Which end is kept.
+    pub better: Better,
+    /// Writes the score into a document that goes on.
+    pub record: fn(&mut Document, f32),
+}
+
 /// Which languages a stage judges. Others pass it by untouched.
 ///
 /// `None`: all of them, or the rules' own where a stage's rules are written for one language.

@@ -17,6 +17,8 @@ use orchestrator_text::files::{FileError, Files, ReadFile};
 use orchestrator_text::filters::{Filter, FilterConfig, FilterStep, Profile, RuleSet, UrlConfig};
 use orchestrator_text::language::{LanguageConfig, LanguageStep};
 use orchestrator_text::minhash::{Hash, Hasher, MinHashConfig};
+use orchestrator_text::ngram;
+use orchestrator_text::perplexity::{PerplexityConfig, PerplexityStep};
 use orchestrator_text::pii::{Kind, PiiConfig, PiiStep};
 use orchestrator_text::quality::{QualityConfig, QualityStep};
 use serde::Serialize;
@@ -117,13 +119,20 @@ fn steps() -> Vec<(String, Make, bool)> {
     let model = Trainer::train(&examples, &training).expect("two labels").write().expect("a dense model");
     let quality =
         QualityConfig { model: Some("model.bin".into()), threshold: Some(0.5), ..QualityConfig::default() };
+    let counts = ngram::TrainConfig { order: 3, ..ngram::TrainConfig::default() };
+    let arpa = ngram::train(&["the theorem follows\nevery line is another"], &counts).expect("words");
+    let perplexity = PerplexityConfig {
+        model: Some("model.arpa".into()),
+        max_perplexity: Some(100.0),
+        ..PerplexityConfig::default()
+    };
     let every_kind = PiiConfig { kinds: Some(Kind::all().collect()), ..PiiConfig::default() };
     let language = LanguageConfig { keep: vec!["en".into()], ..LanguageConfig::default() };
     let cleaned = CleanConfig { repair_mojibake: true, boilerplate_lines: true, ..CleanConfig::default() };
     let mut steps: Vec<(String, Make, bool)> = vec![
         ("clean".into(), maker(move || CleanStep::new(&cleaned).expect("valid")), true),
         ("language".into(), maker(move || LanguageStep::new(&language, None).expect("valid")), false),
-        ("quality".into(), maker(move || QualityStep::new(&quality, &model).expect("valid")), false),
+        ("quality".into(), maker(move || QualityStep::new(&quality, &model, 1).expect("valid")), false),
         (
             "decontaminate".into(),
             maker(move || {
@@ -132,6 +141,7 @@ fn steps() -> Vec<(String, Make, bool)> {
             }),
             false,
         ),
+        ("perplexity".into(), maker(move || PerplexityStep::new(&perplexity, &arpa).expect("valid")), false),
         ("pii".into(), maker(|| PiiStep::new(&PiiConfig::default(), None).expect("valid")), false),
         ("pii, all kinds".into(), maker(move || PiiStep::new(&every_kind, None).expect("valid")), false),
     ];
@@ -224,6 +234,7 @@ fn every_configuration_round_trips_and_refuses_unknown_keys() {
     configuration_round_trips::<DecontaminateConfig>();
     configuration_round_trips::<Benchmark>();
     configuration_round_trips::<DedupConfig>();
+    configuration_round_trips::<PerplexityConfig>();
     configuration_round_trips::<PiiConfig>();
     configuration_round_trips::<FilterConfig>();
     for &set in RuleSet::ALL {

@@ -188,9 +188,9 @@ impl Expansion<'_> {
                 signatures: self.side_files(stage)?,
                 parts: self.parts_before(stage)?,
             }],
-            PhaseKind::Cutoff => vec![Work::QualityCutoff { stage, scores: self.side_files(stage)? }],
+            PhaseKind::Cutoff => vec![Work::Cutoff { stage, scores: self.side_files(stage)? }],
             PhaseKind::Mixture => vec![Work::Mixture { stage, sizes: self.side_files(stage)? }],
-            PhaseKind::Classifier => vec![Work::TrainClassifier { stage }],
+            PhaseKind::Classifier => vec![Work::TrainScorer { stage }],
             PhaseKind::Prepare => {
                 let parts = self.parts_before(stage)?;
                 if parts.iter().all(|part| part.rows == 0) {
@@ -259,7 +259,7 @@ impl Expansion<'_> {
                 let verdicts = files.into_iter().zip(signatures);
                 Ok(verdicts.map(|(file, index)| Some(Verdicts::Duplicates { file, index })).collect())
             }
-            Some(Stage::Quality(_)) => {
+            Some(stage_config) if stage_config.ranking().is_some() => {
                 let cutoff = self.phase(PhaseKind::Cutoff, stage)?;
                 let bad = |message: String| ExpandError::BadOutcome { phase: cutoff.index, task: 0, message };
                 let outcome =

@@ -88,6 +88,7 @@ fn rank(stage: &Stage) -> u8 {
         | Stage::Filter(_)
         | Stage::Quality(_)
         | Stage::Decontaminate(_)
+        | Stage::Perplexity(_)
         | Stage::Dedup(_)
         | Stage::Pii(_) => 1,
         Stage::Mix(_) => 2,

@@ -76,7 +76,7 @@ pub enum PhaseKind {
     Clusters,
     /// Finds the score that the wanted fraction lies above.
     Cutoff,
-    /// Trains the quality classifier.
+    /// Trains the model of a stage that scores documents.
     Classifier,
     /// Decides how often each group of documents is seen.
     Mixture,
@@ -130,7 +130,7 @@ enum Need {
 
 fn need(index: u32, stage: &Stage) -> Need {
     match stage {
-        Stage::Quality(config) if config.keep_fraction.is_some() => {
+        _ if stage.ranking().is_some() => {
             Need::Barrier { side: Side::Scores { stage: index }, phases: vec![PhaseKind::Cutoff] }
         }
         Stage::Read(_)
@@ -139,6 +139,7 @@ fn need(index: u32, stage: &Stage) -> Need {
         | Stage::Filter(_)
         | Stage::Quality(_)
         | Stage::Decontaminate(_)
+        | Stage::Perplexity(_)
         | Stage::Pii(_) => Need::Document,
         Stage::Dedup(config) => {
             let verify = config.verify.map(|_| PhaseKind::Verify);
@@ -167,7 +168,7 @@ impl Plan {
             builder.push(PhaseKind::Index, 0..1);
         }
         for (index, stage) in (0..).zip(&job.pipeline) {
-            if trains_classifier(stage) {
+            if stage.trains_model() {
                 builder.push(PhaseKind::Classifier, index..index + 1);
             }
         }
@@ -210,10 +211,6 @@ impl Plan {
             .iter()
             .find(|phase| matches!(phase.kind, PhaseKind::Map { .. }) && phase.stages.end == stage)
     }
-}
-
-fn trains_classifier(stage: &Stage) -> bool {
-    matches!(stage, Stage::Quality(config) if config.train.is_some())
 }
 
 fn planned_stages(job: &Job, phases: &[Phase]) -> Vec<PlannedStage> {

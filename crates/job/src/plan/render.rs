@@ -56,7 +56,7 @@ impl Plan {
             PhaseKind::Clusters => "one task; joins pairs to clusters, keeps one document of each".to_owned(),
             PhaseKind::Cutoff => "one task; finds the score of the wanted fraction (barrier)".to_owned(),
             PhaseKind::Mixture => "one task; decides how often each group is seen (barrier)".to_owned(),
-            PhaseKind::Classifier => "one task; trains the quality classifier".to_owned(),
+            PhaseKind::Classifier => "one task; trains the model that scores documents".to_owned(),
             PhaseKind::Prepare => {
                 "one task; trains or loads the tokenizer, holds out validation (barrier)".to_owned()
             }

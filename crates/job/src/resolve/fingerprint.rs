@@ -8,12 +8,13 @@ use crate::spec::Stage;
 
 /// Versions of the stages' code. Raised when a stage would give another result for the same input and options, so that
 /// `--reuse` does not keep what today's code would not make.
-const VERSIONS: [(&str, u64); 12] = [
+const VERSIONS: [(&str, u64); 13] = [
     ("read", 2),
     ("clean", 2),
     ("language", 2),
     ("filter", 1),
     ("quality", 3),
+    ("perplexity", 1),
     ("decontaminate", 1),
     ("dedup", 1),
     ("pii", 2),

@@ -147,6 +147,10 @@ fn locations(stage: &mut Stage) -> Vec<(String, &mut String)> {
                 .chain(listed("train.negative", negative))
                 .collect()
         }
+        Stage::Perplexity(config) => {
+            let paths = config.train.as_mut().map(|train| train.paths.as_mut_slice()).unwrap_or_default();
+            one("model", config.model.as_mut()).chain(listed("train.paths", paths)).collect()
+        }
         Stage::Filter(config) => config.locations(),
         Stage::Decontaminate(config) => config.locations(),
         Stage::Dedup(config) => listed("against", &mut config.against).collect(),

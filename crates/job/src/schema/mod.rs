@@ -104,9 +104,19 @@ mod tests {
     #[test]
     fn the_reference_names_every_stage() {
         let text = reference();
-        for stage in
-            ["read", "clean", "language", "filter", "quality", "dedup", "pii", "tokenize", "train", "export"]
-        {
+        for stage in [
+            "read",
+            "clean",
+            "language",
+            "filter",
+            "quality",
+            "perplexity",
+            "dedup",
+            "pii",
+            "tokenize",
+            "train",
+            "export",
+        ] {
             assert!(text.contains(&format!("\n## `{stage}`\n")), "{stage}");
         }
         let (_, train) = text.split_once("\n## `train`\n").expect("a section");

@@ -13,7 +13,7 @@ pub use orchestrator_text::filters::FilterConfig;
 pub use orchestrator_text::mix::MixConfig;
 pub use orchestrator_text::pii::PiiConfig;
 pub use orchestrator_text::tokenizer::TokenizeConfig;
-use orchestrator_text::{ConfigError, Languages};
+use orchestrator_text::{ConfigError, Languages, Ranking};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,7 @@ pub use export::{ExportConfig, ExportFormat};
 pub use orchestrator_text::clean::CleanConfig;
 pub use orchestrator_text::decontaminate::DecontaminateConfig;
 pub use orchestrator_text::language::LanguageConfig;
+pub use orchestrator_text::perplexity::PerplexityConfig;
 pub use orchestrator_text::quality::QualityConfig;
 pub use portion::Portion;
 pub use read::{Compression, Format, ReadConfig};
@@ -93,6 +94,8 @@ pub enum Stage {
     Quality(QualityConfig),
     /// Drops documents that hold items of benchmarks.
     Decontaminate(DecontaminateConfig),
+    /// Scores documents by an n-gram model and drops those that it did not expect.
+    Perplexity(PerplexityConfig),
     /// Drops exact or near duplicates.
     Dedup(DedupConfig),
     /// Replaces personal data and secrets.
@@ -117,6 +120,7 @@ impl Stage {
             Self::Filter(_) => "filter",
             Self::Quality(_) => "quality",
             Self::Decontaminate(_) => "decontaminate",
+            Self::Perplexity(_) => "perplexity",
             Self::Dedup(_) => "dedup",
             Self::Pii(_) => "pii",
             Self::Mix(_) => "mix",
@@ -135,6 +139,7 @@ impl Stage {
             | Self::Filter(_)
             | Self::Quality(_)
             | Self::Decontaminate(_)
+            | Self::Perplexity(_)
             | Self::Dedup(_)
             | Self::Pii(_)
             | Self::Mix(_) => true,
@@ -150,6 +155,7 @@ impl Stage {
             Self::Filter(config) => config.keep,
             Self::Quality(config) => config.keep,
             Self::Decontaminate(config) => config.keep,
+            Self::Perplexity(config) => config.keep,
             Self::Dedup(config) => config.keep,
             Self::Pii(config) => config.keep,
             Self::Mix(config) => config.keep,
@@ -166,6 +172,7 @@ impl Stage {
             Self::Filter(config) => Some(&config.languages),
             Self::Quality(config) => Some(&config.languages),
             Self::Decontaminate(config) => Some(&config.languages),
+            Self::Perplexity(config) => Some(&config.languages),
             Self::Dedup(config) => Some(&config.languages),
             Self::Pii(config) => Some(&config.languages),
             Self::Tokenize(config) => Some(&config.languages),
@@ -173,9 +180,27 @@ impl Stage {
         }
     }
 
+    /// How the stage ranks documents, where it keeps a fraction of them: all must be scored before one is judged.
+    pub fn ranking(&self) -> Option<Ranking> {
+        match self {
+            Self::Quality(config) => config.ranking(),
+            Self::Perplexity(config) => config.ranking(),
+            _ => None,
+        }
+    }
+
     /// Whether the stage may put other text in the place of a document's.
     pub fn edits_text(&self) -> bool {
         matches!(self, Self::Clean(_) | Self::Filter(_) | Self::Pii(_))
+    }
+
+    /// Whether the stage's model is trained as a part of the job.
+    pub fn trains_model(&self) -> bool {
+        match self {
+            Self::Quality(config) => config.train.is_some(),
+            Self::Perplexity(config) => config.train.is_some(),
+            _ => false,
+        }
     }
 
     /// Checks what a type cannot say about the stage's own options.
@@ -187,6 +212,7 @@ impl Stage {
             Self::Filter(config) => config.validate(),
             Self::Quality(config) => config.validate(),
             Self::Decontaminate(config) => config.validate(),
+            Self::Perplexity(config) => config.validate(),
             Self::Dedup(config) => config.validate(),
             Self::Pii(config) => config.validate(),
             Self::Mix(config) => config.validate(),

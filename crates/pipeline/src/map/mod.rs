@@ -34,7 +34,7 @@ pub(crate) fn run(context: &TaskContext, map: &Map<'_>) -> Result<TaskOutcome, T
     let mut links = Vec::with_capacity(map.stages.len());
     for (place, &stage) in map.stages.iter().enumerate() {
         let act = match map.verdicts {
-            Some(verdicts) if place == 0 => Act::Verdicts(VerdictAct::open(context, verdicts)?),
+            Some(verdicts) if place == 0 => Act::Verdicts(VerdictAct::open(context, stage, verdicts)?),
             _ => act(context, stage)?,
         };
         links.push(LinkSpec { stage, act, writes_part: map.parts.contains(&stage) });

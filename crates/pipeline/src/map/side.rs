@@ -2,10 +2,10 @@
 
 use orchestrator_core::Document;
 use orchestrator_job::Side;
+use orchestrator_text::Scorer;
 use orchestrator_text::dedup::{DedupConfig, Method, Survivor, text_hash};
 use orchestrator_text::minhash::Hasher;
 use orchestrator_text::mix::{GroupSize, Groups};
-use orchestrator_text::quality::QualityStep;
 use orchestrator_text::step::applies;
 
 use crate::context::TaskContext;
@@ -26,7 +26,7 @@ pub(crate) struct SideOutput {
 /// What a row holds.
 enum Value {
     Signature(Box<Signature>),
-    Score(Box<QualityStep>),
+    Score(Box<dyn Scorer>),
     /// A row a group, written at the end.
     Sizes {
         groups: Groups,
@@ -55,8 +55,8 @@ impl SideOutput {
                 (stage, "sizes", mix::COLUMNS.map(str::to_owned).to_vec(), Value::Sizes { groups, sizes })
             }
             Side::Scores { stage } => {
-                let step = Box::new(stages::quality(context, stage)?);
-                (stage, "scores", vec!["score_bits".to_owned()], Value::Score(step))
+                let scorer = stages::scorer(context, stage)?;
+                (stage, "scores", vec!["score_bits".to_owned()], Value::Score(scorer))
             }
         };
         let path = format!("{directory}/{name}-{number:05}.parquet");
@@ -78,8 +78,8 @@ impl SideOutput {
                 size.bytes += document.text.len() as u64;
                 Ok(())
             }
-            Value::Score(step) => {
-                let bits = step.score(document).map(|score| u64::from(score.to_bits()));
+            Value::Score(scorer) => {
+                let bits = scorer.score(document).map(|score| u64::from(score.to_bits()));
                 self.table.push(id, [bits])
             }
         }

@@ -2,20 +2,24 @@
 
 use orchestrator_core::{Decision, Document, DocumentId};
 use orchestrator_job::Verdicts;
+use orchestrator_text::Ranking;
 use orchestrator_text::mix::Mixer;
 
 use crate::context::TaskContext;
 use crate::error::TaskError;
 use crate::mix;
+use crate::scoring::ranking;
 use crate::table::{Rows, TableReader};
 
 /// Judges the documents of one part by what the barrier decided about it.
 pub(crate) enum VerdictAct {
     /// Rows that are duplicates, in order, read along with the part.
     Duplicates(Box<DuplicateRows>),
-    /// Documents with a lower score are dropped; unscored ones (of languages not judged) pass.
+    /// Documents with a worse score are dropped; unscored ones (of languages not judged) pass.
     Cutoff {
-        /// The least score that is kept.
+        /// What a good score is, and what becomes of it.
+        ranking: Ranking,
+        /// The worst score that is kept.
         threshold: f32,
         /// The scores of the part's documents, read along with it.
         scores: Box<ScoreRows>,
@@ -87,16 +91,18 @@ fn verdicts(rows: &Rows) -> Result<Vec<(u64, u128)>, TaskError> {
 
 impl VerdictAct {
     /// Opens the verdicts of one part.
-    pub(crate) fn open(context: &TaskContext, verdicts: &Verdicts) -> Result<Self, TaskError> {
+    pub(crate) fn open(context: &TaskContext, stage: u32, verdicts: &Verdicts) -> Result<Self, TaskError> {
         match verdicts {
             Verdicts::Mixture { file } => Ok(Self::Mixture(Box::new(mix::mixer(context, file)?))),
             Verdicts::Duplicates { file, .. } => {
                 Ok(Self::Duplicates(Box::new(DuplicateRows::open(context, &file.path)?)))
             }
             Verdicts::Cutoff { threshold, scores } => {
-                let unreadable = || TaskError::configuration("quality", "the threshold cannot be read");
+                let ranking = ranking(context, stage)?;
+                let unreadable = || TaskError::configuration(ranking.rule, "the threshold cannot be read");
                 let threshold = threshold.value().ok_or_else(unreadable)?;
-                Ok(Self::Cutoff { threshold, scores: Box::new(ScoreRows::open(context, &scores.path)?) })
+                let scores = Box::new(ScoreRows::open(context, &scores.path)?);
+                Ok(Self::Cutoff { ranking, threshold, scores })
             }
         }
     }
@@ -112,10 +118,14 @@ impl VerdictAct {
                 _ => Ok(Decision::Keep),
             },
             Self::Mixture(mixer) => Ok(mixer.judge(document)),
-            Self::Cutoff { threshold, scores } => {
+            Self::Cutoff { ranking, threshold, scores } => {
                 let Some(score) = scores.take()? else { return Ok(Decision::Keep) };
-                document.quality_score = Some(score);
-                Ok(if score < *threshold { Decision::drop("quality", score) } else { Decision::Keep })
+                (ranking.record)(document, score);
+                Ok(if ranking.better.is_worse(score, *threshold) {
+                    Decision::drop(ranking.rule, score)
+                } else {
+                    Decision::Keep
+                })
             }
         }
     }

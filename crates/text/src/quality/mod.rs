@@ -1,146 +1,17 @@
-//! How good a document is, by a fastText classifier: a score, and a threshold or a fraction to keep.
+//! How good a document is, by a classifier: a score, and a threshold, a fraction or a draw to keep.
+
+mod config;
+mod model;
 
 use std::sync::Arc;
 
 use orchestrator_core::{Decision, Document, Note};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use crate::fasttext::{self, Model, Scratch, TrainConfig};
-use crate::step::{ConfigError, Languages, Step, applies};
+pub use config::{Classifier, QualityConfig, QualityTraining, TrainingError};
+pub use model::{ModelError, QualityModel};
 
-/// Scores documents with a fastText classifier and drops the low ones by the rule `quality`, with the score.
-///
-/// Exactly one of `model` and `train`, and at most one of `threshold` and `keep_fraction`; with neither, documents are
-/// only scored. DCLM used `label: __label__hq` and `threshold: 0.018112`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct QualityConfig {
-    /// A supervised fastText model (`.bin` or `.ftz`).
-    pub model: Option<String>,
-    /// Train the model as a part of this job.
-    pub train: Option<QualityTraining>,
-    /// The label whose score is the document's.
-    pub label: String,
-    /// Documents that score under this are dropped.
-    pub threshold: Option<f64>,
-    /// Keep this fraction of the documents, the best ones; the cut is made after all were scored.
-    pub keep_fraction: Option<f64>,
-    /// Judge only documents in these languages.
-    pub languages: Languages,
-    /// Write this stage's documents even where it is fused with its neighbours.
-    pub keep: bool,
-}
-
-/// Examples and options to train a quality classifier with.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct QualityTraining {
-    /// Files of good documents.
-    pub positive: Vec<String>,
-    /// Files of documents to tell them from.
-    pub negative: Vec<String>,
-    /// Length of the hidden vector.
-    pub dimension: u32,
-    /// Longest n-gram of words.
-    pub word_ngrams: u32,
-    /// Rows shared by hashed n-grams.
-    pub bucket: u32,
-    /// Words rarer than this are known only by their n-grams.
-    pub min_count: u32,
-    /// Passes over the examples.
-    pub epochs: u32,
-    /// Learning rate at the start; it falls in a straight line to 0.
-    pub learning_rate: f64,
-}
-
-impl Default for QualityConfig {
-    fn default() -> Self {
-        Self {
-            model: None,
-            train: None,
-            label: "__label__hq".to_owned(),
-            threshold: None,
-            keep_fraction: None,
-            languages: None,
-            keep: false,
-        }
-    }
-}
-
-impl Default for QualityTraining {
-    fn default() -> Self {
-        let TrainConfig { dimension, word_ngrams, bucket, min_count, epochs, learning_rate, .. } =
-            TrainConfig::default();
-        let (positive, negative) = (Vec::new(), Vec::new());
-        Self { positive, negative, dimension, word_ngrams, bucket, min_count, epochs, learning_rate }
-    }
-}
-
-impl QualityTraining {
-    /// The label of negative examples; positive ones take the stage's `label`.
-    pub const NEGATIVE: &'static str = "__label__lq";
-
-    /// The trainer's options, with the job's seed.
-    pub fn options(&self, seed: u64) -> TrainConfig {
-        TrainConfig {
-            dimension: self.dimension,
-            word_ngrams: self.word_ngrams,
-            bucket: self.bucket,
-            min_count: self.min_count,
-            epochs: self.epochs,
-            learning_rate: self.learning_rate,
-            seed,
-            ..TrainConfig::default()
-        }
-    }
-}
-
-impl QualityConfig {
-    /// Refuses what contradicts itself.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        match (&self.model, &self.train) {
-            (None, None) => return Err(ConfigError::new("model", "is missing: expected `model` or `train`")),
-            (Some(_), Some(_)) => {
-                return Err(ConfigError::new("train", "stands beside `model`: expected one of the two"));
-            }
-            (None, Some(train)) => {
-                for (key, paths) in [("train.positive", &train.positive), ("train.negative", &train.negative)]
-                {
-                    if paths.is_empty() {
-                        return Err(ConfigError::new(key, "is empty: expected at least one path"));
-                    }
-                }
-                train.options(0).validate().map_err(|error| ConfigError::new("train", error.to_string()))?;
-                if self.label == QualityTraining::NEGATIVE {
-                    return Err(ConfigError::new("label", "is the negative examples' own: expected another"));
-                }
-            }
-            (Some(_), None) => {}
-        }
-        let name = self.label.strip_prefix("__label__").unwrap_or_default();
-        if name.is_empty() || name.contains(char::is_whitespace) {
-            let message = format!("`{}` is no label: expected `__label__` and a name", self.label);
-            return Err(ConfigError::new("label", message));
-        }
-        if self.threshold.is_some() && self.keep_fraction.is_some() {
-            return Err(ConfigError::new(
-                "keep_fraction",
-                "stands beside `threshold`: expected one of the two",
-            ));
-        }
-        for (key, value) in [("threshold", self.threshold), ("keep_fraction", self.keep_fraction)] {
-            if let Some(value) = value.filter(|value| !(0.0..=1.0).contains(value)) {
-                return Err(ConfigError::new(key, format!("{value} is out of range: expected 0 to 1")));
-            }
-        }
-        if let Some(fraction) = self.keep_fraction.filter(|fraction| *fraction <= 0.0) {
-            let message = format!("{fraction} is out of range: expected more than 0, up to 1");
-            return Err(ConfigError::new("keep_fraction", message));
-        }
-        Ok(())
-    }
-}
+use crate::step::{ConfigError, Scorer, Step, applies};
+use model::Scratch;
 
 /// Why the step cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -150,7 +21,7 @@ pub enum QualityError {
     Config(#[from] ConfigError),
     /// The model cannot be read.
     #[error("`model`: {0}")]
-    Model(#[from] fasttext::Error),
+    Model(#[from] ModelError),
     /// The model does not know the label.
     #[error("the model has no label `{label}`: expected one of {known}")]
     UnknownLabel {
@@ -164,53 +35,72 @@ pub enum QualityError {
 /// The `quality` stage. With `keep_fraction` the map before the barrier scores, and the one behind it cuts.
 pub struct QualityStep {
     config: QualityConfig,
-    model: Arc<Model>,
+    model: Arc<QualityModel>,
     scratch: Scratch,
+    seed: u64,
 }
 
 impl QualityStep {
-    /// Builds the stage; `model` is the content of the model's file, given or trained.
-    pub fn new(config: &QualityConfig, model: &[u8]) -> Result<Self, QualityError> {
-        Self::with_model(config, Arc::new(Model::read(model)?))
+    /// Builds the stage; `model` is the content of the model's file, given or trained, and `seed` the job's.
+    pub fn new(config: &QualityConfig, model: &[u8], seed: u64) -> Result<Self, QualityError> {
+        Self::with_model(config, Arc::new(QualityModel::read(model)?), seed)
     }
 
     /// Builds the stage on a model that others may use too.
-    pub fn with_model(config: &QualityConfig, model: Arc<Model>) -> Result<Self, QualityError> {
+    pub fn with_model(
+        config: &QualityConfig,
+        model: Arc<QualityModel>,
+        seed: u64,
+    ) -> Result<Self, QualityError> {
         config.validate()?;
-        if !model.labels().contains(&config.label) {
+        if let QualityModel::Fasttext(model) = &*model
+            && !model.labels().contains(&config.label)
+        {
             let known = model.labels().iter().take(8).map(|label| format!("`{label}`")).collect::<Vec<_>>();
             return Err(QualityError::UnknownLabel { label: config.label.clone(), known: known.join(", ") });
         }
-        Ok(Self { config: config.clone(), model, scratch: Scratch::default() })
+        Ok(Self { config: config.clone(), model, scratch: Scratch::default(), seed })
+    }
+
+    /// A number from 0 to 1 that is the document's own.
+    fn draw(&self, document: &Document) -> f64 {
+        let hash = xxhash_rust::xxh3::xxh3_64_with_seed(&document.id.0.to_be_bytes(), self.seed);
+        (hash >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 
-impl QualityStep {
-    /// The score of a document, 0 to 1; `None` in a language that is not judged.
-    pub fn score(&mut self, document: &Document) -> Option<f32> {
+impl Scorer for QualityStep {
+    fn score(&mut self, document: &Document) -> Option<f32> {
         if !applies(&self.config.languages, None, document) {
             return None;
         }
-        let score = self.model.score_of(&self.config.label, &document.text, &mut self.scratch);
-        Some(score.unwrap_or(0.0).clamp(0.0, 1.0))
+        Some(self.model.score(&self.config.label, &document.text, &mut self.scratch))
     }
 }
 
 impl Step for QualityStep {
     fn apply(&mut self, document: &mut Document, _notes: &mut Vec<Note>) -> Decision {
         let Some(score) = self.score(document) else { return Decision::Keep };
-        document.quality_score = Some(score);
-        match self.config.threshold {
-            Some(threshold) if f64::from(score) < threshold => Decision::drop("quality", score),
-            _ => Decision::Keep,
+        record(document, score);
+        if self.config.threshold.is_some_and(|threshold| f64::from(score) < threshold) {
+            return Decision::drop("quality", score);
         }
+        let chance = |alpha: f64| libm::pow(2.0 - f64::from(score), -alpha);
+        if self.config.pareto.is_some_and(|alpha| self.draw(document) >= chance(alpha)) {
+            return Decision::drop("quality_pareto", score);
+        }
+        Decision::Keep
     }
+}
+
+fn record(document: &mut Document, score: f32) {
+    document.quality_score = Some(score);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fasttext::Trainer;
+    use crate::fasttext::{TrainConfig, Trainer};
 
     fn model() -> Vec<u8> {
         let examples = [
@@ -237,7 +127,7 @@ mod tests {
         let bytes = model();
         for (threshold, kept) in [(Some(0.5), false), (None, true)] {
             let mut step =
-                QualityStep::new(&QualityConfig { threshold, ..config() }, &bytes).expect("a model");
+                QualityStep::new(&QualityConfig { threshold, ..config() }, &bytes, 1).expect("a model");
             let mut good = Document::new("a", 0, "the theorem\nfollows");
             let mut bad = Document::new("a", 1, "buy cheap pills");
             assert!(step.apply(&mut good, &mut Vec::new()).is_keep());
@@ -247,12 +137,36 @@ mod tests {
     }
 
     #[test]
+    fn a_pareto_draw_keeps_the_share_that_it_says_and_depends_on_seed_and_id_alone() {
+        let bytes = model();
+        let config = QualityConfig { pareto: Some(3.0), ..config() };
+        let kept = |seed: u64, text: &str| -> Vec<bool> {
+            let mut step = QualityStep::new(&config, &bytes, seed).expect("a model");
+            let judge = |record| step.apply(&mut Document::new("a", record, text), &mut Vec::new()).is_keep();
+            (0..4000).map(judge).collect()
+        };
+        let mut scorer = QualityStep::new(&config, &bytes, 1).expect("a model");
+        for text in ["buy cheap pills", "the theorem\nfollows"] {
+            let score = f64::from(scorer.score(&Document::new("a", 0, text)).expect("a score"));
+            let share = kept(1, text).iter().filter(|&&kept| kept).count() as f64 / 4000.0;
+            let expected = (2.0 - score).powi(-3);
+            // Five standard deviations.
+            assert!((share - expected).abs() < 5.0 * (expected * (1.0 - expected) / 4000.0).sqrt() + 1e-3);
+        }
+        assert_eq!(kept(1, "buy cheap pills"), kept(1, "buy cheap pills"));
+        assert_ne!(kept(1, "buy cheap pills"), kept(2, "buy cheap pills"));
+    }
+
+    #[test]
     fn contradictions_are_refused() {
         let key = |config: QualityConfig| config.validate().expect_err("a contradiction").key;
         assert_eq!(key(QualityConfig::default()), "model");
         assert_eq!(key(QualityConfig { train: Some(QualityTraining::default()), ..config() }), "train");
         let both = QualityConfig { threshold: Some(0.1), keep_fraction: Some(0.1), ..config() };
         assert_eq!(key(both), "keep_fraction");
+        let both = QualityConfig { threshold: Some(0.1), pareto: Some(3.0), ..config() };
+        assert_eq!(key(both), "pareto");
+        assert_eq!(key(QualityConfig { pareto: Some(0.0), ..config() }), "pareto");
         assert_eq!(key(QualityConfig { threshold: Some(1.5), ..config() }), "threshold");
         let none = QualityConfig { keep_fraction: Some(0.0), ..config() };
         assert_eq!(
@@ -270,7 +184,7 @@ mod tests {
     #[test]
     fn an_unknown_label_names_the_known_ones() {
         let config = QualityConfig { label: "__label__best".into(), ..config() };
-        let error = QualityStep::new(&config, &model()).err().expect("an unknown label").to_string();
+        let error = QualityStep::new(&config, &model(), 1).err().expect("an unknown label").to_string();
         assert!(error.contains("`__label__hq`"), "{error}");
     }
 }

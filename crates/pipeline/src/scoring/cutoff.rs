@@ -1,38 +1,40 @@
-//! The score that the wanted fraction of all documents lies at or above.
+//! The score that separates the wanted fraction of all documents from the others.
 
 use orchestrator_core::TaskOutcome;
 use orchestrator_job::{ExactF32, PartRef};
 
-use super::config;
+use super::ranking;
 use crate::context::TaskContext;
 use crate::error::TaskError;
 use crate::table::TableReader;
 
 /// Finds the cutoff; it is the outcome's detail.
 ///
-/// Scores lie in [0, 1], where the bits of an `f32` rise with its value: counting by the upper half of the bits, then
-/// by the lower half within one bucket, finds the exact score in two passes and a megabyte of memory.
+/// Scores are never negative, and so the bits of an `f32` rise with its value; their key rises from worse to better.
+/// Counting by the upper half of the keys, then by the lower half within one bucket, finds the exact score in two passes
+/// and a megabyte of memory.
 pub(crate) fn run(context: &TaskContext, stage: u32, scores: &[PartRef]) -> Result<TaskOutcome, TaskError> {
-    let fraction = config(context, stage)?.keep_fraction.unwrap_or(1.0);
+    let ranking = ranking(context, stage)?;
     let mut upper = vec![0_u64; 1 << 16];
-    for_each(context, scores, |bits| upper[(bits >> 16) as usize] += 1)?;
+    let key = |bits| ranking.better.key(bits);
+    for_each(context, scores, |bits| upper[(key(bits) >> 16) as usize] += 1)?;
     let documents: u64 = upper.iter().sum();
-    let keep = (documents as f64 * fraction).round() as u64;
+    let keep = (documents as f64 * ranking.fraction).round() as u64;
     let threshold = if keep == 0 {
-        f32::INFINITY
+        ranking.better.unreachable()
     } else {
         let (half, above) = bucket_from_above(&upper, keep);
         let mut lower = vec![0_u64; 1 << 16];
         for_each(context, scores, |bits| {
-            if (bits >> 16) as usize == half {
-                lower[(bits & 0xffff) as usize] += 1;
+            if (key(bits) >> 16) as usize == half {
+                lower[(key(bits) & 0xffff) as usize] += 1;
             }
         })?;
         let (rest, _) = bucket_from_above(&lower, keep - above);
-        f32::from_bits((half as u32) << 16 | rest as u32)
+        f32::from_bits(key((half as u32) << 16 | rest as u32))
     };
     let detail = serde_json::to_value(ExactF32::from(threshold))
-        .map_err(|error| TaskError::configuration("quality", error))?;
+        .map_err(|error| TaskError::configuration("scoring", error))?;
     Ok(TaskOutcome { detail, ..TaskOutcome::default() })
 }
 

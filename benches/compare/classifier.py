@@ -1,0 +1,203 @@
+"""Our classifiers beside the libraries': fastText, which must also read our models, and scikit-learn for TF-IDF.
+
+    cargo build --release -p orchestrator-text --example classifier
+    python benches/compare/classifier.py --data ../shared/data
+
+Needs PyPI `fasttext-wheel`, and `scikit-learn` for TF-IDF. Prints a line for each task and loss: the accuracy of both
+(mean and extremes over folds and seeds), CPU-seconds of training, and the largest difference between the scores that
+fastText and we give to our own model, over all labels and test texts. fastText runs on one thread. Sentence polarity and
+DCLM's labels (254 documents that people judged) have no split of their own: row modulo 5 is the fold, and all five are
+tested. Texts are lower-cased, with punctuation set apart, as fastText's tutorial does it; TF-IDF gets the same lines.
+Exits 1 where, but for DCLM's few documents, the means differ by more than 0.5 points, or a score of fastText's by more
+than 1e-5, or one of scikit-learn's by more than 1e-3.
+"""
+
+import argparse
+import csv
+import gzip
+import json
+import pathlib
+import re
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import fasttext
+
+fasttext.FastText.eprint = lambda *_: None
+
+# name: options by fastText's names
+LOSSES = {
+    "softmax": {"loss": "softmax"},
+    "hierarchical_softmax": {"loss": "hs"},
+    "negative_sampling": {"loss": "ns"},
+    "one_vs_all": {"loss": "ova"},
+}
+COMMON = {"dim": 50, "bucket": 200_000, "lr": 0.5, "epoch": 10, "minCount": 1}
+TASKS = {
+    # word bigrams alone, and with character n-grams
+    "polarity": {"wordNgrams": 2, "minn": 0, "maxn": 0, "epoch": 5},
+    "polarity, characters": {"wordNgrams": 2, "minn": 3, "maxn": 5, "epoch": 5, "minCount": 2},
+    "banking77": {"wordNgrams": 2, "minn": 0, "maxn": 0, "epoch": 25},
+    "dclm": {"wordNgrams": 2, "minn": 0, "maxn": 0, "epoch": 25},
+}
+# too few documents for half a point to mean anything
+REPORTED = {"dclm"}
+OURS = {"dim": "dimension", "bucket": "bucket", "lr": "learning_rate", "epoch": "epochs", "minCount": "min_count",
+        "wordNgrams": "word_ngrams", "minn": "min_chars", "maxn": "max_chars"}
+
+
+def normal(text):
+    return " ".join(re.sub(r"([.!?,'/()])", r" \1 ", text.lower()).split())
+
+
+def rows_of(path):
+    return [json.loads(line) for line in gzip.open(path, "rt", encoding="utf-8")]
+
+
+def polarity(data):
+    rows = rows_of(data / "classification/sentence_polarity.jsonl.gz")
+    return folds([(str(int(row["label"] == "pos")), normal(row["text"])) for row in rows])
+
+
+def dclm(data):
+    rows = rows_of(data / "quality/dclm_majority_data.jsonl.gz")
+    return folds([(str(row["label"]), normal(row["text"])) for row in rows])
+
+
+def folds(rows):
+    for fold in range(5):
+        yield ([row for at, row in enumerate(rows) if at % 5 != fold],
+               [row for at, row in enumerate(rows) if at % 5 == fold])
+
+
+def banking(data):
+    def read(name):
+        rows = csv.DictReader(open(data / "classification/banking77" / f"{name}.csv", encoding="utf-8"))
+        return [(row["category"], normal(row["text"])) for row in rows]
+    yield read("train"), read("test")
+
+
+def shuffled(rows, seed):
+    """fastText takes lines in order, so that a sorted file would end on one label: both get the same shuffled lines."""
+    import random
+    rows = rows.copy()
+    random.Random(seed).shuffle(rows)
+    return rows
+
+
+def cpu(who):
+    usage = resource.getrusage(who)
+    return usage.ru_utime + usage.ru_stime
+
+
+def train_theirs(train, options, seed):
+    before = cpu(resource.RUSAGE_SELF)
+    model = fasttext.train_supervised(str(train), thread=1, seed=seed, verbose=0, **options)
+    return model, cpu(resource.RUSAGE_SELF) - before
+
+
+def train_ours(binary, train, model, options, loss, seed):
+    ours = {OURS[key]: value for key, value in options.items() if key in OURS}
+    before = cpu(resource.RUSAGE_CHILDREN)
+    subprocess.run([binary, "train", json.dumps(ours | {"loss": loss, "seed": seed}), train, model], check=True)
+    return cpu(resource.RUSAGE_CHILDREN) - before
+
+
+def predict(model, text):
+    """(score, label) pairs, best first. The module's own `predict` fails with NumPy 2."""
+    return model.f.predict(text + "\n", -1, 0.0, "strict")
+
+
+def accuracy(predicted, test):
+    return 100 * statistics.mean(label == "__label__" + row[0] for label, row in zip(predicted, test))
+
+
+def compare(binary, folds, options, loss, seeds, work):
+    theirs, ours, seconds, worst = [], [], [[], []], 0.0
+    for fold, (train, test) in enumerate(folds):
+        texts = work / "texts"
+        texts.write_text("".join(text + "\n" for _, text in test))
+        for seed in range(seeds):
+            lines, path = work / "train", work / "model.bin"
+            lines.write_text("".join(f"__label__{label} {text}\n" for label, text in shuffled(train, seed)))
+            model, spent = train_theirs(lines, options, seed)
+            seconds[0].append(spent)
+            theirs.append(accuracy([predict(model, text)[0][1] for _, text in test], test))
+            seconds[1].append(train_ours(binary, lines, path, options, loss, seed))
+            scored = subprocess.run([binary, "predict", path, texts], check=True, capture_output=True, text=True)
+            scored = [json.loads(line) for line in scored.stdout.splitlines()]
+            ours.append(accuracy([row[0][0] for row in scored], test))
+            loaded = fasttext.load_model(str(path))
+            for row, (_, text) in zip(scored, test):
+                expected, found = {label: score for score, label in predict(loaded, text)}, dict(row)
+                worst = max([worst] + [abs(expected.get(label, 0) - found.get(label, 0))
+                                       for label in expected.keys() | found.keys()])
+    return theirs, ours, seconds, worst
+
+
+def compare_tfidf(binary, folds, work):
+    """The same for TF-IDF: scikit-learn with the words, weights and penalty that `quality` uses."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    theirs, ours, seconds, worst = [], [], [[], []], 0.0
+    for train, test in folds:
+        lines, texts = work / "train", work / "texts"
+        lines.write_text("".join(f"__label__{label} {text}\n" for label, text in train))
+        texts.write_text("".join(text + "\n" for _, text in test))
+        before = cpu(resource.RUSAGE_SELF)
+        vectors = TfidfVectorizer(token_pattern=r"[^\W_]+", ngram_range=(1, 2), min_df=2, sublinear_tf=True)
+        model = LogisticRegression(C=1.0, tol=1e-8, max_iter=1000)
+        model.fit(vectors.fit_transform([text for _, text in train]), [label for label, _ in train])
+        seconds[0].append(cpu(resource.RUSAGE_SELF) - before)
+        expected = model.predict_proba(vectors.transform([text for _, text in test]))[:, 1]
+        before = cpu(resource.RUSAGE_CHILDREN)
+        scored = subprocess.run([binary, "tfidf", "{}", lines, texts], check=True, capture_output=True, text=True)
+        seconds[1].append(cpu(resource.RUSAGE_CHILDREN) - before)
+        found = [float(line) for line in scored.stdout.splitlines()]
+        worst = max([worst] + [abs(a - b) for a, b in zip(expected, found, strict=True)])
+        for scores, into in ((expected, theirs), (found, ours)):
+            into.append(accuracy([f"__label__{int(score >= 0.5)}" for score in scores], test))
+    return theirs, ours, seconds, worst
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=pathlib.Path, required=True)
+    parser.add_argument("--binary", default="target/release/examples/classifier")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--folds", type=int, default=5, help="test only so many of the folds")
+    parser.add_argument("--only", action="append", help="a task to do, in place of all")
+    arguments = parser.parse_args()
+    failed = False
+    print(f"{'task':<21} {'loss':<21} {'fastText %':>22} {'ours %':>22} {'points':>7} {'cpu s':>12} {'score diff':>11}")
+    with tempfile.TemporaryDirectory() as directory:
+        work = pathlib.Path(directory)
+
+        def report(task, loss, result, most):
+            nonlocal failed
+            theirs, ours, seconds, worst = result
+            points = statistics.mean(ours) - statistics.mean(theirs)
+            failed |= task not in REPORTED and abs(points) > 0.5 or worst > most
+            shown = [f"{statistics.mean(x):6.2f} ({min(x):.2f} to {max(x):.2f})" for x in (theirs, ours)]
+            spent = " ".join(f"{statistics.median(x):.2f}" for x in seconds)
+            print(f"{task:<21} {loss:<21} {shown[0]:>22} {shown[1]:>22} {points:+7.2f} {spent:>12} {worst:11.1e}",
+                  flush=True)
+
+        for task, of_task in TASKS.items():
+            if arguments.only and task not in arguments.only:
+                continue
+            read = {"banking77": banking, "dclm": dclm}.get(task, polarity)
+            parts = list(read(arguments.data))[:arguments.folds]
+            for loss, of_loss in LOSSES.items():
+                result = compare(arguments.binary, parts, COMMON | of_task | of_loss, loss, arguments.seeds, work)
+                report(task, loss, result, 1e-5)
+            if task in ("polarity", "dclm"):
+                report(task, "tfidf", compare_tfidf(arguments.binary, parts, work), 1e-3)
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,281 @@
+//! How expected a text is to an n-gram model: its perplexity, and bounds or a fraction to keep.
+
+use std::sync::Arc;
+
+use orchestrator_core::{Decision, Document, Note};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::ngram::{ArpaError, Model, Scratch, Smoothing, Tokens, TrainConfig};
+use crate::step::{Better, ConfigError, Languages, Ranking, Scorer, Step, applies};
+
+/// The metadata key that documents get.
+const KEY: &str = "perplexity";
+
+/// Scores documents by an n-gram model and drops them by the rules `perplexity_too_high`, `perplexity_too_low` and, with
+/// `keep_fraction`, `perplexity`; the value is the perplexity.
+///
+/// Every line with words is a sentence. Perplexity is the inverse of the geometric mean of the words' probabilities, ends
+/// of sentences and unknown words included, as CCNet computes it; documents that go on carry it in `metadata` as
+/// `perplexity`. A text without words has none, and is kept. Exactly one of `model` and `train`. CCNet keeps the third
+/// with the lowest perplexity as its "head"; very low values are text that repeats itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PerplexityConfig {
+    /// An n-gram model in ARPA format, as KenLM, SRILM and this stage's own training write it.
+    pub model: Option<String>,
+    /// Train the model as a part of this job.
+    pub train: Option<PerplexityTraining>,
+    /// How lines are cut into the words of the model.
+    pub tokens: Tokens,
+    /// The largest model that is read, in n-grams; each takes 16 bytes of memory and its share of a hash table.
+    pub max_ngrams: u64,
+    /// Documents of a higher perplexity are dropped.
+    pub max_perplexity: Option<f64>,
+    /// Documents of a lower perplexity are dropped.
+    pub min_perplexity: Option<f64>,
+    /// Keep this fraction of the documents, those of the lowest perplexity; the cut is made after all were scored.
+    pub keep_fraction: Option<f64>,
+    /// Judge only documents in these languages.
+    pub languages: Languages,
+    /// Write this stage's documents even where it is fused with its neighbours.
+    pub keep: bool,
+}
+
+/// Texts and options to train an n-gram model with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PerplexityTraining {
+    /// Files of texts as all should be: each line a sentence.
+    pub paths: Vec<String>,
+    /// The longest n-gram, 1 to 8.
+    pub order: u32,
+    /// How probability is moved from what was seen to what was not.
+    pub smoothing: Smoothing,
+    /// Occurrences that `laplace` adds to every context.
+    pub pseudo_count: f64,
+    /// Words rarer than this count as unknown.
+    pub min_word_count: u32,
+    /// n-grams of two words and more that are rarer than this are left out.
+    pub min_count: u32,
+    /// The most distinct n-grams that are counted, 60 bytes of memory each; more of them fail the job.
+    pub max_ngrams: u64,
+}
+
+impl Default for PerplexityConfig {
+    fn default() -> Self {
+        Self {
+            model: None,
+            train: None,
+            tokens: Tokens::default(),
+            max_ngrams: 50_000_000,
+            max_perplexity: None,
+            min_perplexity: None,
+            keep_fraction: None,
+            languages: None,
+            keep: false,
+        }
+    }
+}
+
+impl Default for PerplexityTraining {
+    fn default() -> Self {
+        let options = TrainConfig::default();
+        Self {
+            paths: Vec::new(),
+            order: options.order,
+            smoothing: options.smoothing,
+            pseudo_count: options.pseudo_count,
+            min_word_count: options.min_word_count,
+            min_count: options.min_count,
+            max_ngrams: options.max_ngrams,
+        }
+    }
+}
+
+impl PerplexityTraining {
+    /// The trainer's options.
+    pub fn options(&self, tokens: Tokens) -> TrainConfig {
+        TrainConfig {
+            order: self.order,
+            smoothing: self.smoothing,
+            pseudo_count: self.pseudo_count,
+            min_word_count: self.min_word_count,
+            min_count: self.min_count,
+            max_ngrams: self.max_ngrams,
+            tokens,
+        }
+    }
+}
+
+impl PerplexityConfig {
+    /// Refuses what contradicts itself.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        match (&self.model, &self.train) {
+            (None, None) => return Err(ConfigError::new("model", "is missing: expected `model` or `train`")),
+            (Some(_), Some(_)) => {
+                return Err(ConfigError::new("train", "stands beside `model`: expected one of the two"));
+            }
+            (None, Some(train)) if train.paths.is_empty() => {
+                return Err(ConfigError::new("train.paths", "is empty: expected at least one path"));
+            }
+            (None, Some(train)) => {
+                let options = train.options(self.tokens);
+                options.validate().map_err(|error| ConfigError::new("train", error.to_string()))?;
+            }
+            (Some(_), None) => {}
+        }
+        for (key, value) in [("max_perplexity", self.max_perplexity), ("min_perplexity", self.min_perplexity)]
+        {
+            if let Some(value) = value.filter(|value| !value.is_finite() || *value < 1.0) {
+                return Err(ConfigError::new(key, format!("{value} is out of range: expected 1 or more")));
+            }
+            if value.is_some() && self.keep_fraction.is_some() {
+                let message = format!("stands beside `{key}`: expected one of the two");
+                return Err(ConfigError::new("keep_fraction", message));
+            }
+        }
+        if let (Some(least), Some(most)) = (self.min_perplexity, self.max_perplexity)
+            && least > most
+        {
+            let message = format!("{least} is above `max_perplexity`, {most}: nothing would be kept");
+            return Err(ConfigError::new("min_perplexity", message));
+        }
+        if let Some(value) = self.keep_fraction.filter(|value| !(*value > 0.0 && *value <= 1.0)) {
+            let message = format!("{value} is out of range: expected more than 0, up to 1");
+            return Err(ConfigError::new("keep_fraction", message));
+        }
+        Ok(())
+    }
+
+    /// How documents are ranked where a fraction of them is kept.
+    pub fn ranking(&self) -> Option<Ranking> {
+        self.keep_fraction.map(|fraction| Ranking {
+            fraction,
+            rule: "perplexity",
+            better: Better::Lower,
+            record,
+        })
+    }
+}
+
+fn record(document: &mut Document, perplexity: f32) {
+    // The shortest form that reads back as the same `f32`, not that of the `f64` beside it.
+    let value = perplexity.to_string().parse::<f64>().unwrap_or(f64::from(perplexity));
+    document.set_metadata(KEY, value.into());
+}
+
+/// Why the step cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PerplexityError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The model cannot be read.
+    #[error("`model`: {0}")]
+    Model(#[from] ArpaError),
+}
+
+/// The `perplexity` stage, where it judges by value; where a fraction is kept, its scorer.
+pub struct PerplexityStep {
+    config: PerplexityConfig,
+    model: Arc<Model>,
+    scratch: Scratch,
+}
+
+impl PerplexityStep {
+    /// Builds the stage; `model` is the content of the model's file, given or trained.
+    pub fn new(config: &PerplexityConfig, model: &[u8]) -> Result<Self, PerplexityError> {
+        let model = Model::read_arpa(model, config.max_ngrams)?;
+        Ok(Self::with_model(config, Arc::new(model))?)
+    }
+
+    /// Builds the stage on a model that others may use too.
+    pub fn with_model(config: &PerplexityConfig, model: Arc<Model>) -> Result<Self, ConfigError> {
+        config.validate()?;
+        Ok(Self { config: config.clone(), model, scratch: Scratch::default() })
+    }
+}
+
+impl Scorer for PerplexityStep {
+    fn score(&mut self, document: &Document) -> Option<f32> {
+        if !applies(&self.config.languages, None, document) {
+            return None;
+        }
+        let score = self.model.score(&document.text, self.config.tokens, &mut self.scratch);
+        score.perplexity().map(|perplexity| (perplexity as f32).min(f32::MAX))
+    }
+}
+
+impl Step for PerplexityStep {
+    fn apply(&mut self, document: &mut Document, _notes: &mut Vec<Note>) -> Decision {
+        let Some(perplexity) = self.score(document) else { return Decision::Keep };
+        if self.config.max_perplexity.is_some_and(|most| f64::from(perplexity) > most) {
+            return Decision::drop("perplexity_too_high", perplexity);
+        }
+        if self.config.min_perplexity.is_some_and(|least| f64::from(perplexity) < least) {
+            return Decision::drop("perplexity_too_low", perplexity);
+        }
+        record(document, perplexity);
+        Decision::Keep
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ngram::train;
+
+    fn step(config: PerplexityConfig) -> PerplexityStep {
+        let texts = ["the cat sat on the mat\nthe dog sat on the log", "a cat and a dog sat on a mat"];
+        let model = train(&texts, &TrainConfig { order: 3, ..TrainConfig::default() }).expect("texts");
+        PerplexityStep::new(&PerplexityConfig { model: Some("a.arpa".into()), ..config }, &model)
+            .expect("our own model")
+    }
+
+    fn judge(config: PerplexityConfig, text: &str) -> (Decision, Document) {
+        let mut document = Document::new("a", 0, text);
+        let decision = step(config).apply(&mut document, &mut Vec::new());
+        (decision, document)
+    }
+
+    #[test]
+    fn the_unexpected_drops_with_its_value() {
+        let (decision, document) = judge(PerplexityConfig::default(), "the cat sat on the log");
+        assert!(decision.is_keep());
+        let metadata: serde_json::Value = serde_json::from_str(&document.metadata).expect("an object");
+        let value = metadata[KEY].as_f64().expect("a number");
+        assert!((1.0..20.0).contains(&value), "{value}");
+
+        let config = |max, min| PerplexityConfig {
+            max_perplexity: max,
+            min_perplexity: min,
+            ..PerplexityConfig::default()
+        };
+        let rule = |config, text: &str| match judge(config, text).0 {
+            Decision::Keep => None,
+            Decision::Drop(reason) => Some(reason.rule.into_owned()),
+        };
+        assert_eq!(rule(config(Some(20.0), None), "zebras xylophone"), Some("perplexity_too_high".into()));
+        assert_eq!(rule(config(None, Some(20.0)), "the cat sat"), Some("perplexity_too_low".into()));
+        assert_eq!(rule(config(Some(20.0), Some(1.0)), "the cat sat"), None);
+        assert_eq!(rule(config(Some(1.0), None), " \n"), None, "no words, no perplexity");
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        let given = PerplexityConfig { model: Some("a".into()), ..PerplexityConfig::default() };
+        let key = |config: PerplexityConfig| config.validate().expect_err("a contradiction").key;
+        assert_eq!(key(PerplexityConfig::default()), "model");
+        let train = || Some(PerplexityTraining::default());
+        assert_eq!(key(PerplexityConfig { train: train(), ..given.clone() }), "train");
+        assert_eq!(key(PerplexityConfig { train: train(), ..PerplexityConfig::default() }), "train.paths");
+        let both = PerplexityConfig { max_perplexity: Some(9.0), keep_fraction: Some(0.1), ..given.clone() };
+        assert_eq!(key(both), "keep_fraction");
+        let none =
+            PerplexityConfig { max_perplexity: Some(9.0), min_perplexity: Some(10.0), ..given.clone() };
+        assert_eq!(key(none), "min_perplexity");
+        assert_eq!(key(PerplexityConfig { max_perplexity: Some(0.5), ..given.clone() }), "max_perplexity");
+        assert!(given.validate().is_ok());
+    }
+}
