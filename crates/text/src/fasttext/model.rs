@@ -11,6 +11,12 @@ const MAGIC: i32 = 793_712_314;
 const VERSION: i32 = 12;
 const SUPERVISED: i32 = 3;
 
+/// Codes of losses.
+pub(super) const HIERARCHICAL_SOFTMAX: i32 = 1;
+pub(super) const NEGATIVE_SAMPLING: i32 = 2;
+pub(super) const SOFTMAX: i32 = 3;
+pub(super) const ONE_VS_ALL: i32 = 4;
+
 /// Numbers of the training run that a file carries along and scoring does not use.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Carried {
@@ -18,6 +24,8 @@ pub(super) struct Carried {
     pub(super) epochs: i32,
     pub(super) min_count: i32,
     pub(super) negatives: i32,
+    /// The loss by fastText's code: scoring does not tell negative sampling from one-vs-all.
+    pub(super) loss: i32,
     pub(super) update_rate: i32,
     pub(super) sampling: f64,
 }
@@ -79,7 +87,7 @@ impl Model {
         carried.min_count = reader.i32("minCount")?;
         carried.negatives = reader.i32("neg")?;
         let word_ngrams = reader.count32("wordNgrams")?;
-        let loss = reader.i32("loss")?;
+        carried.loss = reader.i32("loss")?;
         if reader.i32("model")? != SUPERVISED {
             return Err(Error::NotSupervised);
         }
@@ -114,10 +122,10 @@ impl Model {
                 return Err(Error::invalid("columns", columns as i64, "the model's `dim`"));
             }
         }
-        let loss = match loss {
-            1 => Loss::Hierarchical(huffman(&dictionary.labels)),
-            2 | 4 => Loss::Binary,
-            3 => Loss::Softmax,
+        let loss = match carried.loss {
+            HIERARCHICAL_SOFTMAX => Loss::Hierarchical(huffman(&dictionary.labels)),
+            NEGATIVE_SAMPLING | ONE_VS_ALL => Loss::Binary,
+            SOFTMAX => Loss::Softmax,
             other => {
                 return Err(Error::invalid(
                     "loss",
@@ -184,11 +192,6 @@ impl Model {
     /// Writes a `.bin` that fastText loads; none for a quantized model, which we only read.
     pub fn write(&self) -> Option<Vec<u8>> {
         let (Matrix::Dense(input), Matrix::Dense(output)) = (&self.input, &self.output) else { return None };
-        let loss = match self.loss {
-            Loss::Hierarchical(_) => 1,
-            Loss::Softmax => 3,
-            Loss::Binary => 4,
-        };
         let (carried, features) = (&self.carried, &self.dictionary.features);
         let mut out = Vec::with_capacity((input.values.len() + output.values.len()) * 4 + (1 << 16));
         for number in [
@@ -200,7 +203,7 @@ impl Model {
             carried.min_count,
             carried.negatives,
             features.word_ngrams as i32,
-            loss,
+            carried.loss,
             SUPERVISED,
             features.bucket as i32,
             features.min_chars as i32,

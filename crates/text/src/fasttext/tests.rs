@@ -58,7 +58,9 @@ fn every_loss_learns_and_survives_its_file() {
         [TrainLoss::Softmax, TrainLoss::HierarchicalSoftmax, TrainLoss::NegativeSampling, TrainLoss::OneVsAll]
     {
         let model = Trainer::train(&examples, &TrainConfig { loss, ..config() }).expect("six labels");
-        let read = Model::read(&model.write().expect("a dense model")).expect("our own file");
+        let bytes = model.write().expect("a dense model");
+        let read = Model::read(&bytes).expect("our own file");
+        assert_eq!(read.write(), Some(bytes), "{loss:?}: the file names the loss");
         let mut scratch = Scratch::default();
         for (name, text) in names.into_iter().zip(texts) {
             let found = model.predict(text, usize::MAX, &mut scratch);

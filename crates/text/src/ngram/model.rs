@@ -81,6 +81,11 @@ impl Model {
         self.order
     }
 
+    /// How many n-grams of all orders the model has.
+    pub fn ngrams(&self) -> u64 {
+        (self.unigrams.len() + self.longer.iter().map(FxHashMap::len).sum::<usize>()) as u64
+    }
+
     /// Scores every line that has words as a sentence of its own.
     pub fn score(&self, text: &str, tokens: Tokens, scratch: &mut Scratch) -> Score {
         let Scratch { word, context } = scratch;

@@ -122,6 +122,14 @@ impl PerplexityConfig {
             (None, Some(train)) => {
                 let options = train.options(self.tokens);
                 options.validate().map_err(|error| ConfigError::new("train", error.to_string()))?;
+                if train.max_ngrams > self.max_ngrams {
+                    let most = self.max_ngrams;
+                    let message = format!(
+                        "{} is above the stage's own, {most}: the model would not be read",
+                        train.max_ngrams
+                    );
+                    return Err(ConfigError::new("train.max_ngrams", message));
+                }
             }
             (Some(_), None) => {}
         }
@@ -187,12 +195,17 @@ impl PerplexityStep {
     /// Builds the stage; `model` is the content of the model's file, given or trained.
     pub fn new(config: &PerplexityConfig, model: &[u8]) -> Result<Self, PerplexityError> {
         let model = Model::read_arpa(model, config.max_ngrams)?;
-        Ok(Self::with_model(config, Arc::new(model))?)
+        Self::with_model(config, Arc::new(model))
     }
 
     /// Builds the stage on a model that others may use too.
-    pub fn with_model(config: &PerplexityConfig, model: Arc<Model>) -> Result<Self, ConfigError> {
+    pub fn with_model(config: &PerplexityConfig, model: Arc<Model>) -> Result<Self, PerplexityError> {
         config.validate()?;
+        // Who reads a model for several stages reads it under the bound of one of them.
+        let (found, most) = (model.ngrams(), config.max_ngrams);
+        if found > most {
+            return Err(ArpaError::TooMany { found, most }.into());
+        }
         Ok(Self { config: config.clone(), model, scratch: Scratch::default() })
     }
 }
@@ -263,6 +276,19 @@ mod tests {
     }
 
     #[test]
+    fn a_model_above_the_bound_is_refused_whoever_read_it() {
+        let model = train(&["a b c"], &TrainConfig { order: 2, ..TrainConfig::default() }).expect("words");
+        let model = Arc::new(Model::read_arpa(&model, 100).expect("our own model"));
+        // Six words, <unk>, <s> and </s> among them, and four pairs.
+        assert_eq!(model.ngrams(), 10);
+        for (max_ngrams, fits) in [(10, true), (9, false)] {
+            let config =
+                PerplexityConfig { model: Some("a.arpa".into()), max_ngrams, ..PerplexityConfig::default() };
+            assert_eq!(PerplexityStep::with_model(&config, Arc::clone(&model)).is_ok(), fits);
+        }
+    }
+
+    #[test]
     fn contradictions_are_refused() {
         let given = PerplexityConfig { model: Some("a".into()), ..PerplexityConfig::default() };
         let key = |config: PerplexityConfig| config.validate().expect_err("a contradiction").key;
@@ -276,6 +302,9 @@ mod tests {
             PerplexityConfig { max_perplexity: Some(9.0), min_perplexity: Some(10.0), ..given.clone() };
         assert_eq!(key(none), "min_perplexity");
         assert_eq!(key(PerplexityConfig { max_perplexity: Some(0.5), ..given.clone() }), "max_perplexity");
+        let texts = PerplexityTraining { paths: vec!["a".into()], ..PerplexityTraining::default() };
+        let small = PerplexityConfig { train: Some(texts), max_ngrams: 1000, ..PerplexityConfig::default() };
+        assert_eq!(key(small), "train.max_ngrams");
         assert!(given.validate().is_ok());
     }
 }

@@ -79,12 +79,16 @@ const SHAPES: &[Shape] = &[
     shape("shpss_", 32, 32, letters),
     shape("dop_v1_", 64, 64, letters),
     shape("sk-proj-", 40, 255, url_safe),
+    shape("sk-svcacct-", 40, 255, url_safe),
+    shape("sk-admin-", 40, 255, url_safe),
     shape("sk-ant-", 40, 255, url_safe),
     shape("sk-", 40, 64, letters),
     shape("hf_", 34, 64, letters),
     shape("npm_", 36, 36, letters),
     shape("pypi-", 80, 255, url_safe),
     shape("SG.", 60, 80, dotted),
+    // Artifactory's reference tokens: base64 of `reftkn`.
+    shape("cmVmdGtu", 56, 56, letters),
     shape("eyJ", 30, 8192, dotted),
 ];
 

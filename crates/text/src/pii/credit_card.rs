@@ -1,6 +1,6 @@
 //! Credit and debit cards.
 //!
-//! 13 to 19 digits, whole or in groups of blanks or hyphens, with the prefix and length of a known network and Luhn's
+//! 12 to 19 digits, whole or in groups of blanks or hyphens, with the prefix and length of a known network and Luhn's
 //! check digit. Reference: ISO/IEC 7812. An order number of 16 digits passes only if it has all three.
 //!
 //! Example: `4111 1111 1111 1111`.
@@ -33,7 +33,7 @@ fn is_card(text: &str, group: &[DigitRun]) -> bool {
     // Groups as printed on cards: of four, or four, six and the rest.
     let printed =
         rest.is_empty() || (first.len() == 4 && rest.iter().all(|run| (2..=7).contains(&run.len())));
-    if !(13..=19).contains(&count) || !printed || !are_joined(text, group) {
+    if !(12..=19).contains(&count) || !printed || !are_joined(text, group) {
         return false;
     }
     let digits: Vec<u32> = values(text, group).collect();
@@ -44,10 +44,11 @@ fn is_card(text: &str, group: &[DigitRun]) -> bool {
 /// Whether prefix and length are those of a network that issues cards.
 fn is_network(digits: &[u32]) -> bool {
     let prefix = |length: usize| digits[..length].iter().fold(0, |number, digit| number * 10 + digit);
-    match digits.len() {
+    let maestro = matches!(prefix(4), 5018 | 5020 | 5038 | 5893 | 6304 | 6759 | 6761..=6763);
+    let of_length = match digits.len() {
         13 => prefix(1) == 4,
         14 => matches!(prefix(2), 36 | 38 | 39) || matches!(prefix(3), 300..=305 | 309),
-        15 => matches!(prefix(2), 34 | 37),
+        15 => matches!(prefix(2), 34 | 37) || matches!(prefix(4), 1800 | 2131),
         16 => {
             prefix(1) == 4
                 || matches!(prefix(2), 51..=55 | 62 | 65)
@@ -56,7 +57,8 @@ fn is_network(digits: &[u32]) -> bool {
         }
         17..=19 => prefix(2) == 62 || (digits.len() == 19 && prefix(1) == 4),
         _ => false,
-    }
+    };
+    maestro || of_length
 }
 
 /// Luhn's sum: every second digit from the right doubled, its digits added, all a multiple of ten.
@@ -80,7 +82,10 @@ mod tests {
         for card in ["4111111111111111", "5500-0000-0000-0004", "3782 822463 10005", "6011 0009 9013 9424"] {
             assert_eq!(found_by(find, &format!("pay {card}, please")), [card]);
         }
+        // Maestro has the shortest, and some of JCB's have 15 digits.
+        assert_eq!(found_by(find, "501864667909, 180016070420458"), ["501864667909", "180016070420458"]);
         for text in [
+            "order 501864667908",
             "order 4111111111111112",
             "order 9111111111111111",
             "AB4111111111111111",

@@ -33,6 +33,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::step::{ConfigError, Languages, Step, applies};
 use digits::DigitRun;
+use scrub::MOST_ROUNDS;
 
 /// A kind of personal data or secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -54,7 +55,7 @@ pub enum Kind {
     CreditCard,
     /// Chinese resident identity numbers.
     ChineseId,
-    /// Phone numbers in international form.
+    /// Phone numbers in international form, and in the form that North America prints.
     Phone,
     /// Chinese mobile numbers without a country code.
     ChineseMobile,
@@ -122,7 +123,8 @@ pub enum Action {
 
 /// Which personal data is looked for, and what is done with it.
 ///
-/// What is found is looked for again in the text that replaces it, until nothing is left. With `leak_test` every document
+/// What is found is looked for again in the text that replaces it, until nothing is left; a text in which there is no end
+/// of it after eight rounds is dropped by the rule `pii_unsettled`. With `leak_test` every document
 /// is looked at once more before it is written, by this stage and by every later one that edits text: a text that is not
 /// byte for byte what this stage left is scanned again, and a span that is found in it fails the job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -298,7 +300,9 @@ impl Step for PiiStep {
         if self.config.action == Action::Drop {
             return Decision::drop(KINDS[first.finder].rule, found.len());
         }
-        let spans = self.scrub(&mut document.text, found);
+        let Some(spans) = self.scrub(&mut document.text, found) else {
+            return Decision::drop("pii_unsettled", MOST_ROUNDS);
+        };
         notes.extend(spans.into_iter().map(|Found { span, finder }| Note {
             rule: Cow::Borrowed(KINDS[finder].rule),
             kind: NoteKind::Replaced,

@@ -2,8 +2,8 @@
 
 use super::{Action, Found, KINDS, PiiStep};
 
-/// After so many rounds what is still found is left to the leak test.
-const MOST_ROUNDS: usize = 8;
+/// After so many rounds a text in which something is still found is given up: it was made to be.
+pub(super) const MOST_ROUNDS: usize = 8;
 
 /// A place of the original text and what stands for it now.
 #[derive(Clone, Copy)]
@@ -14,18 +14,20 @@ struct Edit {
 }
 
 impl PiiStep {
-    /// Replaces `found` in `text`, and what is found after that; gives all spans in bytes of the text as it was.
-    pub(super) fn scrub(&mut self, text: &mut String, mut found: Vec<Found>) -> Vec<Found> {
+    /// Replaces `found` in `text`, and what is found after that; gives all spans in bytes of the text as it was, or none
+    /// where there is no end of them.
+    pub(super) fn scrub(&mut self, text: &mut String, mut found: Vec<Found>) -> Option<Vec<Found>> {
         let mut edits: Vec<Edit> = Vec::new();
         for _ in 0..MOST_ROUNDS {
             edits = self.replace(text, &found, &edits);
             found = self.find(text);
             if found.is_empty() {
                 self.note_clean(text);
-                break;
+                let place = |edit: Edit| Found { span: edit.was.0..edit.was.1, finder: edit.finder };
+                return Some(edits.into_iter().map(place).collect());
             }
         }
-        edits.into_iter().map(|edit| Found { span: edit.was.0..edit.was.1, finder: edit.finder }).collect()
+        None
     }
 
     /// One round: `edits` are those of the rounds before, in order; gives those and the new ones, in order.
@@ -111,6 +113,23 @@ mod tests {
         let third = step().replace(&mut text, &[over], &second);
         let was: Vec<&str> = third.iter().map(|edit| &original[edit.was.0..edit.was.1]).collect();
         assert_eq!(was, ["1111", "bb 2222 c", "3333"]);
+    }
+
+    #[test]
+    fn a_text_without_end_is_given_up() {
+        use crate::step::Step;
+        use orchestrator_core::{Decision, Document};
+        // Each number hides the next one until it is replaced.
+        let (phone, card) = ("+(49) 30 901820", "4111111111111111");
+        let glued = |times: usize| vec![format!("{phone},{card}"); times].concat();
+        let mut document = Document::new("a", 0, glued(MOST_ROUNDS / 2));
+        let mut notes = Vec::new();
+        assert!(step().apply(&mut document, &mut notes).is_keep());
+        assert_eq!(document.text, "<PHONE>,<CREDIT_CARD>".repeat(MOST_ROUNDS / 2));
+        assert_eq!(notes.len(), MOST_ROUNDS);
+        let mut document = Document::new("a", 0, glued(MOST_ROUNDS / 2 + 1));
+        let decision = step().apply(&mut document, &mut Vec::new());
+        assert_eq!(decision, Decision::drop("pii_unsettled", MOST_ROUNDS));
     }
 
     #[test]

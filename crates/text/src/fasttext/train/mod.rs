@@ -14,9 +14,10 @@ mod vocabulary;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::dictionary::Dictionary;
 use super::loss::{Loss, huffman};
 use super::matrix::{Dense, Matrix};
-use super::model::{Carried, Model, Scratch};
+use super::model::{self, Carried, Model, Scratch};
 use update::{Update, add};
 use vocabulary::{dictionary, label_ids};
 
@@ -134,72 +135,89 @@ impl Trainer {
             return Err(TrainError::TooManyExamples(examples.len()));
         }
         let dictionary = dictionary(examples, config)?;
-        let values = dictionary.rows_needed().saturating_mul(u64::from(config.dimension));
-        if values > MAX_VALUES {
-            return Err(TrainError::OutOfRange {
-                key: "bucket",
-                expected: "a matrix of at most 2^31 values",
-            });
-        }
-        let dimension = config.dimension as usize;
         let mut random = Random(config.seed);
-        let bound = 1.0 / dimension as f32;
-        let mut input = Dense {
-            rows: dictionary.rows_needed() as usize,
-            columns: dimension,
-            values: (0..values).map(|_| (random.unit() * 2.0 - 1.0) * bound).collect(),
-        };
-        let labels = dictionary.labels.len();
-        let mut output = Dense { rows: labels, columns: dimension, values: vec![0.0; labels * dimension] };
-
-        let targets = label_ids(examples, &dictionary);
-        let total = (examples.len() as u64 * u64::from(config.epochs)) as f64;
-        let mut order: Vec<u32> = (0..examples.len() as u32).collect();
-        let mut update = Update::new(config.loss, &dictionary.labels, Random(random.next()));
-        let (mut hidden, mut gradient) = (vec![0.0; dimension], vec![0.0; dimension]);
-        let mut scratch = Scratch::default();
-        let mut done = 0_u64;
-        for _ in 0..config.epochs {
-            for last in (1..order.len()).rev() {
-                order.swap(last, random.below(last as u64 + 1) as usize);
+        let mut input = starting_weights(&dictionary, config, &mut random)?;
+        let (rows, columns) = (dictionary.labels.len(), input.columns);
+        let mut output = Dense { rows, columns, values: vec![0.0; rows * columns] };
+        descend(examples, config, &dictionary, (&mut input, &mut output), random);
+        let (code, loss) = match config.loss {
+            TrainLoss::Softmax => (model::SOFTMAX, Loss::Softmax),
+            TrainLoss::HierarchicalSoftmax => {
+                (model::HIERARCHICAL_SOFTMAX, Loss::Hierarchical(huffman(&dictionary.labels)))
             }
-            for &example in &order {
-                let rate = (config.learning_rate * (1.0 - done as f64 / total)) as f32;
-                done += 1;
-                let (label, text) = (targets[example as usize], examples[example as usize].1);
-                dictionary.line(text, &mut scratch.rows, &mut scratch.hashes, &mut scratch.word);
-                if scratch.rows.is_empty() {
-                    continue;
-                }
-                let scale = 1.0 / scratch.rows.len() as f32;
-                hidden.fill(0.0);
-                gradient.fill(0.0);
-                for &row in &scratch.rows {
-                    add(&mut hidden, 1.0, input.row(row as usize));
-                }
-                for value in &mut hidden {
-                    *value *= scale;
-                }
-                update.step(label, rate, &mut output, &hidden, &mut gradient);
-                for &row in &scratch.rows {
-                    add(input.row_mut(row as usize), scale, &gradient);
-                }
-            }
-        }
-        let loss = match config.loss {
-            TrainLoss::Softmax => Loss::Softmax,
-            TrainLoss::HierarchicalSoftmax => Loss::Hierarchical(huffman(&dictionary.labels)),
-            TrainLoss::NegativeSampling | TrainLoss::OneVsAll => Loss::Binary,
+            TrainLoss::NegativeSampling => (model::NEGATIVE_SAMPLING, Loss::Binary),
+            TrainLoss::OneVsAll => (model::ONE_VS_ALL, Loss::Binary),
         };
         let carried = Carried {
             window: 5,
             epochs: config.epochs as i32,
             min_count: config.min_count as i32,
             negatives: NEGATIVES,
+            loss: code,
             update_rate: 100,
             sampling: 1e-4,
         };
         Ok(Model::new(carried, dictionary, Matrix::Dense(input), Matrix::Dense(output), loss))
+    }
+}
+
+/// The input matrix before the first step: uniform around 0, as fastText draws it.
+fn starting_weights(
+    dictionary: &Dictionary,
+    config: &TrainConfig,
+    random: &mut Random,
+) -> Result<Dense, TrainError> {
+    let values = dictionary.rows_needed().saturating_mul(u64::from(config.dimension));
+    if values > MAX_VALUES {
+        return Err(TrainError::OutOfRange { key: "bucket", expected: "a matrix of at most 2^31 values" });
+    }
+    let columns = config.dimension as usize;
+    let bound = 1.0 / columns as f32;
+    let values = (0..values).map(|_| (random.unit() * 2.0 - 1.0) * bound).collect();
+    Ok(Dense { rows: dictionary.rows_needed() as usize, columns, values })
+}
+
+/// Goes over the examples, in another order in every pass, and moves both matrices.
+fn descend(
+    examples: &[(&str, &str)],
+    config: &TrainConfig,
+    dictionary: &Dictionary,
+    (input, output): (&mut Dense, &mut Dense),
+    mut random: Random,
+) {
+    let targets = label_ids(examples, dictionary);
+    let total = (examples.len() as u64 * u64::from(config.epochs)) as f64;
+    let mut order: Vec<u32> = (0..examples.len() as u32).collect();
+    let mut update = Update::new(config.loss, &dictionary.labels, Random(random.next()));
+    let (mut hidden, mut gradient) = (vec![0.0; input.columns], vec![0.0; input.columns]);
+    let mut scratch = Scratch::default();
+    let mut done = 0_u64;
+    for _ in 0..config.epochs {
+        for last in (1..order.len()).rev() {
+            order.swap(last, random.below(last as u64 + 1) as usize);
+        }
+        for &example in &order {
+            let rate = (config.learning_rate * (1.0 - done as f64 / total)) as f32;
+            done += 1;
+            let (label, text) = (targets[example as usize], examples[example as usize].1);
+            dictionary.line(text, &mut scratch.rows, &mut scratch.hashes, &mut scratch.word);
+            if scratch.rows.is_empty() {
+                continue;
+            }
+            let scale = 1.0 / scratch.rows.len() as f32;
+            hidden.fill(0.0);
+            gradient.fill(0.0);
+            for &row in &scratch.rows {
+                add(&mut hidden, 1.0, input.row(row as usize));
+            }
+            for value in &mut hidden {
+                *value *= scale;
+            }
+            update.step(label, rate, output, &hidden, &mut gradient);
+            for &row in &scratch.rows {
+                add(input.row_mut(row as usize), scale, &gradient);
+            }
+        }
     }
 }
 

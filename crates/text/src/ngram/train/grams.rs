@@ -124,7 +124,8 @@ impl Grams {
                     Some(last) if grams.get(last) == gram => grams.counts[last] += 1,
                     _ => {
                         distinct += 1;
-                        if distinct > config.max_ngrams {
+                        // `<unk>` is written too, whether it was seen or not.
+                        if distinct >= config.max_ngrams {
                             return Err(TrainError::TooManyNgrams { most: config.max_ngrams });
                         }
                         grams.ids.extend_from_slice(gram);
