@@ -67,7 +67,7 @@ fn the_best_fraction_by_a_trained_classifier_is_kept_with_its_scores() {
 fn perplexity_cuts_by_value_and_by_fraction() {
     let scene = scene();
     let train = "train: {paths: [good.jsonl], order: 2, smoothing: laplace}";
-    for (name, cut) in [("fraction", "keep_fraction: 0.5"), ("value", "max_perplexity: 11")] {
+    for (name, cut) in [("fraction", "keep_fraction: 0.5"), ("value", "max_perplexity: 100")] {
         scene.job(name, &format!("{READ}  - perplexity: {{{train}, {cut}}}\n"));
         let output = scene.complete(name, 2);
         output.check();
@@ -114,7 +114,7 @@ fn a_trained_classifier_is_a_model_for_other_jobs() {
 #[test]
 fn a_pareto_draw_favours_the_good_and_does_not_depend_on_workers() {
     let scene = scene();
-    let train = "train: {positive: [good.jsonl], negative: [bad.jsonl], epochs: 50, dimension: 8, learning_rate: 0.5}";
+    let train = "train: {positive: [good.jsonl], negative: [bad.jsonl], epochs: 200, dimension: 8, learning_rate: 0.5}";
     let mut digests = Vec::new();
     for workers in [1, 2] {
         let name = format!("pareto-{workers}");
@@ -127,4 +127,19 @@ fn a_pareto_draw_favours_the_good_and_does_not_depend_on_workers() {
         digests.push(output.manifest("quality").digest);
     }
     assert_eq!(digests[0], digests[1]);
+}
+
+#[test]
+fn examples_that_cannot_be_read_fail_the_job_and_are_named() {
+    let scene = scene();
+    scene.write("good.jsonl", "{\"text\": \"we prove every bound\"}\n{\"text\": broken\n");
+    scene.job("broken", &format!("{READ}  - perplexity: {{train: {{paths: [good.jsonl]}}}}\n"));
+    let ran = scene.run(&["run", "broken.yaml", "--workers", "1"]).ended(1);
+    assert!(ran.stderr.contains("1 of 2 records are malformed"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("good.jsonl`, record 1: "), "{}", ran.stderr);
+    scene.job(
+        "allowed",
+        &format!("max_malformed: 1\n{READ}  - perplexity: {{train: {{paths: [good.jsonl]}}}}\n"),
+    );
+    scene.complete("allowed", 1).check();
 }

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! cargo run --release -p orchestrator-text --example classifier -- train '{"epochs": 10}' TRAIN MODEL
-//! cargo run --release -p orchestrator-text --example classifier -- predict MODEL TEXTS
+//! cargo run --release -p orchestrator-text --example classifier -- predict MODEL TEXTS [MOST]
 //! cargo run --release -p orchestrator-text --example classifier -- tfidf '{"inverse_regularization": 1}' TRAIN TEXTS
 //! ```
 //!
 //! `TRAIN` has a line an example: the label, a blank, the text. `predict` prints, a line of `TEXTS` each, a JSON array of
-//! (label, score), best first. `tfidf` trains a TF-IDF classifier of `__label__1` against all others and prints the score
+//! (label, score), best first, `MOST` of them if it is given. `tfidf` trains a TF-IDF classifier of `__label__1` against all others and prints the score
 //! of each line of `TEXTS`.
 
 use std::process::ExitCode;
@@ -22,10 +22,13 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments[..] {
         ["train", options, train, model] => run_train(options, train, model),
-        ["predict", model, texts] => run_predict(model, texts),
+        ["predict", model, texts] => run_predict(model, texts, usize::MAX),
+        ["predict", model, texts, most] => {
+            most.parse().map_err(Failure::from).and_then(|most| run_predict(model, texts, most))
+        }
         ["tfidf", options, train, texts] => run_tfidf(options, train, texts),
         _ => {
-            Err("expected `train OPTIONS TRAIN MODEL`, `predict MODEL TEXTS` or `tfidf OPTIONS TRAIN TEXTS`"
+            Err("expected `train OPTIONS TRAIN MODEL`, `predict MODEL TEXTS [MOST]` or `tfidf OPTIONS TRAIN TEXTS`"
                 .into())
         }
     };
@@ -62,11 +65,11 @@ fn run_train(options: &str, train: &str, model: &str) -> Result<(), Failure> {
 }
 
 #[expect(clippy::print_stdout, reason = "printing scores is what this example is for")]
-fn run_predict(model: &str, texts: &str) -> Result<(), Failure> {
+fn run_predict(model: &str, texts: &str, most: usize) -> Result<(), Failure> {
     let model = Model::read(&std::fs::read(model)?)?;
     let mut scratch = Scratch::default();
     for text in std::fs::read_to_string(texts)?.lines() {
-        println!("{}", serde_json::to_string(&model.predict(text, usize::MAX, &mut scratch))?);
+        println!("{}", serde_json::to_string(&model.predict(text, most, &mut scratch))?);
     }
     Ok(())
 }

@@ -87,8 +87,8 @@ fn rank(stage: &Stage) -> u8 {
         | Stage::Language(_)
         | Stage::Filter(_)
         | Stage::Quality(_)
-        | Stage::Decontaminate(_)
         | Stage::Perplexity(_)
+        | Stage::Decontaminate(_)
         | Stage::Dedup(_)
         | Stage::Pii(_) => 1,
         Stage::Mix(_) => 2,

@@ -138,8 +138,8 @@ fn need(index: u32, stage: &Stage) -> Need {
         | Stage::Language(_)
         | Stage::Filter(_)
         | Stage::Quality(_)
-        | Stage::Decontaminate(_)
         | Stage::Perplexity(_)
+        | Stage::Decontaminate(_)
         | Stage::Pii(_) => Need::Document,
         Stage::Dedup(config) => {
             let verify = config.verify.map(|_| PhaseKind::Verify);

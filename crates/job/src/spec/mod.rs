@@ -92,10 +92,10 @@ pub enum Stage {
     Filter(FilterConfig),
     /// Scores documents with a classifier and keeps the better ones.
     Quality(QualityConfig),
-    /// Drops documents that hold items of benchmarks.
-    Decontaminate(DecontaminateConfig),
     /// Scores documents by an n-gram model and drops those that it did not expect.
     Perplexity(PerplexityConfig),
+    /// Drops documents that hold items of benchmarks.
+    Decontaminate(DecontaminateConfig),
     /// Drops exact or near duplicates.
     Dedup(DedupConfig),
     /// Replaces personal data and secrets.
@@ -119,8 +119,8 @@ impl Stage {
             Self::Language(_) => "language",
             Self::Filter(_) => "filter",
             Self::Quality(_) => "quality",
-            Self::Decontaminate(_) => "decontaminate",
             Self::Perplexity(_) => "perplexity",
+            Self::Decontaminate(_) => "decontaminate",
             Self::Dedup(_) => "dedup",
             Self::Pii(_) => "pii",
             Self::Mix(_) => "mix",
@@ -138,8 +138,8 @@ impl Stage {
             | Self::Language(_)
             | Self::Filter(_)
             | Self::Quality(_)
-            | Self::Decontaminate(_)
             | Self::Perplexity(_)
+            | Self::Decontaminate(_)
             | Self::Dedup(_)
             | Self::Pii(_)
             | Self::Mix(_) => true,
@@ -154,8 +154,8 @@ impl Stage {
             Self::Clean(config) => config.keep,
             Self::Filter(config) => config.keep,
             Self::Quality(config) => config.keep,
-            Self::Decontaminate(config) => config.keep,
             Self::Perplexity(config) => config.keep,
+            Self::Decontaminate(config) => config.keep,
             Self::Dedup(config) => config.keep,
             Self::Pii(config) => config.keep,
             Self::Mix(config) => config.keep,
@@ -171,8 +171,8 @@ impl Stage {
             Self::Language(config) => Some(&config.languages),
             Self::Filter(config) => Some(&config.languages),
             Self::Quality(config) => Some(&config.languages),
-            Self::Decontaminate(config) => Some(&config.languages),
             Self::Perplexity(config) => Some(&config.languages),
+            Self::Decontaminate(config) => Some(&config.languages),
             Self::Dedup(config) => Some(&config.languages),
             Self::Pii(config) => Some(&config.languages),
             Self::Tokenize(config) => Some(&config.languages),
@@ -211,8 +211,8 @@ impl Stage {
             Self::Language(config) => config.validate(),
             Self::Filter(config) => config.validate(),
             Self::Quality(config) => config.validate(),
-            Self::Decontaminate(config) => config.validate(),
             Self::Perplexity(config) => config.validate(),
+            Self::Decontaminate(config) => config.validate(),
             Self::Dedup(config) => config.validate(),
             Self::Pii(config) => config.validate(),
             Self::Mix(config) => config.validate(),

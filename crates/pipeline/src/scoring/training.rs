@@ -1,8 +1,8 @@
 //! Trains the model of a stage that scores documents, from files that the job file names.
 
-use orchestrator_core::{FileKind, TaskOutcome};
+use orchestrator_core::{FileKind, Media, TaskOutcome};
 use orchestrator_job::Stage;
-use orchestrator_storage::formats::{self, Input, RawKind, ReaderOptions, Start};
+use orchestrator_storage::formats::{self, Body, Input, RawKind, ReaderOptions, Start};
 use orchestrator_text::charset;
 use orchestrator_text::ngram;
 use orchestrator_text::perplexity::PerplexityConfig;
@@ -34,36 +34,61 @@ fn classifier(context: &TaskContext, config: &QualityConfig) -> Result<(Vec<u8>,
     let training = config.train.as_ref().ok_or_else(|| wrong(&"`train` is not set"))?;
     let positive = texts(context, "quality", &training.positive)?;
     let negative = texts(context, "quality", &training.negative)?;
-    let good: Vec<&str> = positive.iter().map(String::as_str).collect();
-    let bad: Vec<&str> = negative.iter().map(String::as_str).collect();
+    let (good, bad) = (positive.each(), negative.each());
     let seed = context.job.job.seed;
     let bytes = training.train(&config.label, &good, &bad, seed).map_err(|error| wrong(&error))?;
-    Ok((bytes, json!({ "positive": positive.len(), "negative": negative.len() })))
+    let malformed = positive.malformed + negative.malformed;
+    Ok((bytes, json!({ "positive": good.len(), "negative": bad.len(), "malformed": malformed })))
 }
 
 fn language_model(context: &TaskContext, config: &PerplexityConfig) -> Result<(Vec<u8>, Value), TaskError> {
     let wrong = |error: &dyn std::fmt::Display| TaskError::configuration("perplexity", error);
     let training = config.train.as_ref().ok_or_else(|| wrong(&"`train` is not set"))?;
-    let texts = texts(context, "perplexity", &training.paths)?;
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let found = texts(context, "perplexity", &training.paths)?;
+    let texts = found.each();
     let model = ngram::train(&texts, &training.options(config.tokens)).map_err(|error| wrong(&error))?;
-    Ok((model, json!({ "texts": texts.len() })))
+    Ok((model, json!({ "texts": texts.len(), "malformed": found.malformed })))
+}
+
+/// What a model learns from.
+#[derive(Default)]
+struct Texts {
+    texts: Vec<String>,
+    bytes: usize,
+    malformed: u64,
+}
+
+impl Texts {
+    /// Decodes one more text, while there is room.
+    fn take(&mut self, body: &Body) -> Result<(), String> {
+        let text = charset::decode(&body.bytes, body.charset.as_deref(), body.media == Media::Html).text;
+        self.bytes += text.len();
+        if self.bytes > EXAMPLES_BYTES {
+            // Cut off where it is full, the sample would be whatever the first files hold.
+            return Err(format!("`train`: more than {EXAMPLES_BYTES} bytes of text: expected a sample"));
+        }
+        self.texts.push(text);
+        Ok(())
+    }
+
+    fn each(&self) -> Vec<&str> {
+        self.texts.iter().map(String::as_str).collect()
+    }
 }
 
 /// The texts of all files that the patterns name, in order of their URLs.
-fn texts(context: &TaskContext, stage: &'static str, patterns: &[String]) -> Result<Vec<String>, TaskError> {
-    let mut texts = Vec::new();
-    let mut bytes = 0;
+fn texts(context: &TaskContext, stage: &'static str, patterns: &[String]) -> Result<Texts, TaskError> {
+    let wrong = |message: String| TaskError::configuration(stage, message);
+    let mut texts = Texts::default();
+    let mut first_fault = None;
     for pattern in patterns {
         let found = context.job.named(pattern).map_err(|error| TaskError::configuration(stage, error))?;
         if found.is_empty() {
-            return Err(TaskError::configuration(stage, format!("`{pattern}` matches no file")));
+            return Err(wrong(format!("`{pattern}` matches no file")));
         }
         for url in found {
-            let (format, compression) = formats::detect(&url).ok_or_else(|| {
-                let message = format!("the format of `{url}` is not known from its name");
-                TaskError::configuration(stage, message)
-            })?;
+            let (format, compression) = formats::detect(&url)
+                .ok_or_else(|| wrong(format!("the format of `{url}` is not known from its name")))?;
             let (store, path) = context.job.locate(&url)?;
             let input = if format.seeks() {
                 Input::Seekable(store.open_seekable(&path)?, None)
@@ -73,20 +98,27 @@ fn texts(context: &TaskContext, stage: &'static str, patterns: &[String]) -> Res
             let options = ReaderOptions::default();
             for record in formats::open(&url, input, format, compression, Start::default(), &options)? {
                 context.progress.check()?;
-                let RawKind::Body(body) = record?.kind else { continue };
-                context.progress.add(1, body.bytes.len() as u64);
-                let is_html = body.media == orchestrator_core::Media::Html;
-                let text = charset::decode(&body.bytes, body.charset.as_deref(), is_html).text;
-                bytes += text.len();
-                if bytes > EXAMPLES_BYTES {
-                    // Cut off where it is full, the sample would be whatever the first files hold.
-                    let message =
-                        format!("`train`: more than {EXAMPLES_BYTES} bytes of text: expected a sample");
-                    return Err(TaskError::configuration(stage, message));
+                let record = record?;
+                match record.kind {
+                    RawKind::Body(body) => {
+                        context.progress.add(1, body.bytes.len() as u64);
+                        texts.take(&body).map_err(wrong)?;
+                    }
+                    RawKind::NotADocument { .. } => {}
+                    RawKind::Malformed { cause, .. } => {
+                        texts.malformed += 1;
+                        first_fault.get_or_insert(format!("`{url}`, record {}: {cause}", record.ordinal));
+                    }
                 }
-                texts.push(text);
             }
         }
     }
-    Ok(texts)
+    let most = context.job.job.max_malformed;
+    let (malformed, all) = (texts.malformed, texts.malformed + texts.texts.len() as u64);
+    match first_fault {
+        Some(fault) if malformed > most.of(all) => Err(wrong(format!(
+            "`train`: {malformed} of {all} records are malformed, the first in {fault}: expected at most {most}"
+        ))),
+        _ => Ok(texts),
+    }
 }

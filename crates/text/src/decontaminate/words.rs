@@ -3,19 +3,14 @@
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::words::is_unspaced;
+
 /// A word: the hash of its small letters, and its place in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Word {
     pub(super) hash: u64,
     pub(super) start: usize,
     pub(super) end: usize,
-}
-
-/// Scripts written without white space between words: every character is a word.
-fn stands_alone(c: char) -> bool {
-    matches!(c as u32,
-        0x0e00..=0x0eff | 0x1000..=0x109f | 0x1780..=0x17ff | 0x3040..=0x30ff | 0x31f0..=0x31ff | 0x3400..=0x4dbf
-        | 0x4e00..=0x9fff | 0xf900..=0xfaff | 0xff66..=0xff9f | 0x20000..=0x323af)
 }
 
 fn is_of_word(c: char) -> bool {
@@ -50,7 +45,7 @@ pub(super) fn split_into(text: &str, words: &mut Vec<Word>) {
         }
         let Some(c) = text[at..].chars().next() else { break };
         let end = at + c.len_utf8();
-        if stands_alone(c) && is_of_word(c) {
+        if is_unspaced(c) && is_of_word(c) {
             push(&mut small, start, at, words);
             words.push(Word { hash: xxh3_64(&bytes[at..end]), start: at, end });
         } else if is_of_word(c) {

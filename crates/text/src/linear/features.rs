@@ -2,6 +2,8 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::words::is_unspaced;
+
 /// How texts are cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Features {
@@ -25,20 +27,32 @@ pub(super) fn frequency(count: u32) -> f64 {
 }
 
 impl Features {
-    /// Counts the n-grams of `text`: runs of letters and digits in lower case, joined by one blank.
+    /// Counts the n-grams of `text`: words in lower case, joined by one blank. A word is a run of letters and digits, or
+    /// one character of a script that writes no blanks between words.
     pub(super) fn count(self, text: &str, scratch: &mut Scratch) {
         let Scratch { lower, ends, hashes, counts } = scratch;
         lower.clear();
         ends.clear();
         hashes.clear();
         counts.clear();
-        for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
-            if !lower.is_empty() {
-                lower.push(' ');
+        let mut is_within = false;
+        for c in text.chars() {
+            if !c.is_alphanumeric() {
+                is_within = false;
+                continue;
             }
-            let start = lower.len();
-            lower.extend(word.chars().flat_map(char::to_lowercase));
-            ends.push((start, lower.len()));
+            let stands_alone = is_unspaced(c);
+            if !is_within || stands_alone {
+                if !lower.is_empty() {
+                    lower.push(' ');
+                }
+                ends.push((lower.len(), lower.len()));
+            }
+            lower.extend(c.to_lowercase());
+            if let Some(last) = ends.last_mut() {
+                last.1 = lower.len();
+            }
+            is_within = !stands_alone;
         }
         for first in 0..ends.len() {
             for &(_, end) in ends[first..].iter().take(self.word_ngrams as usize) {
@@ -52,5 +66,22 @@ impl Features {
                 _ => counts.push((hash, 1)),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_runs_or_single_characters() {
+        let mut scratch = Scratch::default();
+        let mut words = |text: &str| {
+            Features { word_ngrams: 2 }.count(text, &mut scratch);
+            (scratch.lower.clone(), scratch.counts.iter().map(|count| count.1).sum::<u32>())
+        };
+        assert_eq!(words("It's ÄRA 12, a_b"), ("it s ära 12 a b".to_owned(), 6 + 5));
+        assert_eq!(words("我爱GPT模型。"), ("我 爱 gpt 模 型".to_owned(), 5 + 4));
+        assert_eq!(words(" ... "), (String::new(), 0));
     }
 }

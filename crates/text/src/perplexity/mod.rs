@@ -257,8 +257,12 @@ mod tests {
         let (decision, document) = judge(PerplexityConfig::default(), "the cat sat on the log");
         assert!(decision.is_keep());
         let metadata: serde_json::Value = serde_json::from_str(&document.metadata).expect("an object");
-        let value = metadata[KEY].as_f64().expect("a number");
-        assert!((1.0..20.0).contains(&value), "{value}");
+        let mut scorer = step(PerplexityConfig::default());
+        let mut of = |text: &str| scorer.score(&Document::new("a", 0, text)).map(f64::from).expect("words");
+        assert!((metadata[KEY].as_f64().expect("a number") - of("the cat sat on the log")).abs() < 1e-4);
+        let (likely, unlikely) = (of("the cat sat"), of("zebras xylophone"));
+        assert!(likely > 1.0 && likely < unlikely, "{likely} {unlikely}");
+        let between = f64::midpoint(likely, unlikely);
 
         let config = |max, min| PerplexityConfig {
             max_perplexity: max,
@@ -269,9 +273,9 @@ mod tests {
             Decision::Keep => None,
             Decision::Drop(reason) => Some(reason.rule.into_owned()),
         };
-        assert_eq!(rule(config(Some(20.0), None), "zebras xylophone"), Some("perplexity_too_high".into()));
-        assert_eq!(rule(config(None, Some(20.0)), "the cat sat"), Some("perplexity_too_low".into()));
-        assert_eq!(rule(config(Some(20.0), Some(1.0)), "the cat sat"), None);
+        assert_eq!(rule(config(Some(between), None), "zebras xylophone"), Some("perplexity_too_high".into()));
+        assert_eq!(rule(config(None, Some(between)), "the cat sat"), Some("perplexity_too_low".into()));
+        assert_eq!(rule(config(Some(between), Some(1.0)), "the cat sat"), None);
         assert_eq!(rule(config(Some(1.0), None), " \n"), None, "no words, no perplexity");
     }
 

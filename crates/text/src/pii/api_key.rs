@@ -18,6 +18,8 @@ struct Shape {
     /// Characters after the prefix: at least, at most.
     length: (usize, usize),
     alphabet: fn(u8) -> bool,
+    /// Whether a key without a digit or without a letter is unlikely enough to be a word.
+    is_mixed: bool,
 }
 
 fn capitals(byte: u8) -> bool {
@@ -37,15 +39,20 @@ fn dotted(byte: u8) -> bool {
 }
 
 const fn shape(prefix: &'static str, least: usize, most: usize, alphabet: fn(u8) -> bool) -> Shape {
-    Shape { prefix, length: (least, most), alphabet }
+    Shape { prefix, length: (least, most), alphabet, is_mixed: true }
+}
+
+/// Amazon's identifiers: of sixteen capitals and digits one in thirty has no digit.
+const fn identifier(prefix: &'static str) -> Shape {
+    Shape { prefix, length: (16, 16), alphabet: capitals, is_mixed: false }
 }
 
 /// The table of services.
 const SHAPES: &[Shape] = &[
-    shape("AKIA", 16, 16, capitals),
-    shape("ASIA", 16, 16, capitals),
-    shape("ABIA", 16, 16, capitals),
-    shape("ACCA", 16, 16, capitals),
+    identifier("AKIA"),
+    identifier("ASIA"),
+    identifier("ABIA"),
+    identifier("ACCA"),
     shape("ghp_", 36, 255, letters),
     shape("gho_", 36, 255, letters),
     shape("ghu_", 36, 255, letters),
@@ -107,7 +114,7 @@ pub(super) fn find(scan: &Scan<'_>, spans: &mut Vec<Range<usize>>) {
         if start < after || start.checked_sub(1).is_some_and(|at| url_safe(bytes[at])) {
             continue;
         }
-        let Shape { prefix, length: (least, most), alphabet } = SHAPES[found.pattern().as_usize()];
+        let Shape { prefix, length: (least, most), alphabet, is_mixed } = SHAPES[found.pattern().as_usize()];
         let rest = &bytes[found.end()..];
         let mut length = rest.iter().take(most + 1).take_while(|&&byte| alphabet(byte)).count();
         // A full stop ends the sentence, not the key.
@@ -115,7 +122,8 @@ pub(super) fn find(scan: &Scan<'_>, spans: &mut Vec<Range<usize>>) {
             length -= 1;
         }
         let key = &rest[..length];
-        let varied = key.iter().any(u8::is_ascii_digit) && key.iter().any(u8::is_ascii_alphabetic);
+        let varied =
+            !is_mixed || key.iter().any(u8::is_ascii_digit) && key.iter().any(u8::is_ascii_alphabetic);
         let is_token = prefix != "eyJ" || is_jwt(key);
         // What was looked at is not looked at again, key or not: hostile text costs no more than other text.
         after = found.end() + length;
@@ -146,6 +154,7 @@ mod tests {
         let jwt = format!("eyJ{0}.eyJ{0}.{0}", "hbGciOiJIUzI1NiJ9");
         for secret in [
             key("AKIA", 16),
+            "AKIA".to_owned() + "TESTTESTTESTTEST",
             key("ghp_", 36),
             key("xoxb-", 30),
             key("AIza", 35),

@@ -55,7 +55,7 @@ pub enum Kind {
     CreditCard,
     /// Chinese resident identity numbers.
     ChineseId,
-    /// Phone numbers in international form, and in the form that North America prints.
+    /// Phone numbers: in international form, as North America prints them, or behind a label such as `Tel.:`.
     Phone,
     /// Chinese mobile numbers without a country code.
     ChineseMobile,

@@ -84,6 +84,13 @@ fn may_be_mark(c: char) -> bool {
     !matches!(c as u32, 0xc0..=0x588 | 0xac00..=0xd7ff | 0x4e00..=0xa4fe | 0x3040..=0x30ff)
 }
 
+/// Whether a character is of a script that writes no blanks between words: Thai, Lao, Burmese, Khmer, kana, Han.
+pub fn is_unspaced(c: char) -> bool {
+    matches!(c as u32,
+        0x0e00..=0x0eff | 0x1000..=0x109f | 0x1780..=0x17ff | 0x3040..=0x30ff | 0x31f0..=0x31ff | 0x3400..=0x4dbf
+        | 0x4e00..=0x9fff | 0xf900..=0xfaff | 0xff66..=0xff9f | 0x20000..=0x323af)
+}
+
 /// Whether a word is exactly one mark that ends a sentence.
 pub(super) fn is_end_mark(word: &str) -> bool {
     let mut characters = word.chars();

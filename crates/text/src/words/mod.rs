@@ -17,7 +17,7 @@ mod url;
 use unicode_segmentation::UnicodeSegmentation;
 
 pub(crate) use characters::is_blanked;
-pub use characters::{is_punctuation, is_space, is_terminal};
+pub use characters::{is_punctuation, is_space, is_terminal, is_unspaced};
 
 /// A word's place in its text, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
