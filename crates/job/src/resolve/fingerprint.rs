@@ -11,7 +11,7 @@ use crate::spec::Stage;
 const VERSIONS: [(&str, u64); 13] = [
     ("read", 2),
     ("clean", 2),
-    ("language", 2),
+    ("language", 1),
     ("filter", 1),
     ("quality", 3),
     ("perplexity", 1),

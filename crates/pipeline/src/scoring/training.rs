@@ -52,13 +52,13 @@ fn language_model(context: &TaskContext, config: &PerplexityConfig) -> Result<(V
 
 /// What a model learns from.
 #[derive(Default)]
-struct Texts {
+struct Sample {
     texts: Vec<String>,
     bytes: usize,
     malformed: u64,
 }
 
-impl Texts {
+impl Sample {
     /// Decodes one more text, while there is room.
     fn take(&mut self, body: &Body) -> Result<(), String> {
         let text = charset::decode(&body.bytes, body.charset.as_deref(), body.media == Media::Html).text;
@@ -77,9 +77,9 @@ impl Texts {
 }
 
 /// The texts of all files that the patterns name, in order of their URLs.
-fn texts(context: &TaskContext, stage: &'static str, patterns: &[String]) -> Result<Texts, TaskError> {
+fn texts(context: &TaskContext, stage: &'static str, patterns: &[String]) -> Result<Sample, TaskError> {
     let wrong = |message: String| TaskError::configuration(stage, message);
-    let mut texts = Texts::default();
+    let mut texts = Sample::default();
     let mut first_fault = None;
     for pattern in patterns {
         let found = context.job.named(pattern).map_err(|error| TaskError::configuration(stage, error))?;
@@ -107,7 +107,8 @@ fn texts(context: &TaskContext, stage: &'static str, patterns: &[String]) -> Res
                     RawKind::NotADocument { .. } => {}
                     RawKind::Malformed { cause, .. } => {
                         texts.malformed += 1;
-                        first_fault.get_or_insert(format!("`{url}`, record {}: {cause}", record.ordinal));
+                        first_fault
+                            .get_or_insert_with(|| format!("`{url}`, record {}: {cause}", record.ordinal));
                     }
                 }
             }

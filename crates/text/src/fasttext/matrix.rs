@@ -95,7 +95,14 @@ impl Matrix {
     /// The dot product of row `row` and `vector`.
     pub(super) fn dot_row(&self, row: usize, vector: &[f32]) -> f32 {
         match self {
-            Self::Dense(dense) => dot(dense.row(row), vector),
+            // From the left, as C++ does it: another order may lead to another step of its table of sigmoids.
+            Self::Dense(dense) => {
+                let mut sum = 0.0;
+                for (a, b) in dense.row(row).iter().zip(vector) {
+                    sum += a * b;
+                }
+                sum
+            }
             Self::Quantized(quantized) => {
                 let mut sum = 0.0;
                 quantized.each_part(row, |start, centroid| {
@@ -109,7 +116,8 @@ impl Matrix {
     }
 }
 
-/// The dot product in eight sums, joined in a fixed order: what the compiler may do in one vector register.
+/// The dot product in eight sums, joined in a fixed order: what the compiler may do in one vector register. For training,
+/// where no other program's sums must be met.
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let ((a_eights, a_rest), (b_eights, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
     let mut sums = [0.0_f32; 8];
