@@ -48,6 +48,8 @@ TASKS = {
     "banking77": {"wordNgrams": 2, "minn": 0, "maxn": 0, "epoch": 25},
     "dclm": {"wordNgrams": 2, "minn": 0, "maxn": 0, "epoch": 25},
 }
+# the tree's branches are left where scores get below this, and their labels have none
+FLOOR = 1e-5
 # too few documents for half a point to mean anything
 REPORTED = {"dclm"}
 OURS = {"dim": "dimension", "bucket": "bucket", "lr": "learning_rate", "epoch": "epochs", "minCount": "min_count",
@@ -138,7 +140,7 @@ def compare(binary, folds, options, loss, seeds, work):
             loaded = fasttext.load_model(str(path))
             for row, (_, text) in zip(scored, test):
                 expected, found = {label: score for score, label in predict(loaded, text)}, dict(row)
-                worst = max([worst] + [abs(expected.get(label, 0) - found.get(label, 0))
+                worst = max([worst] + [abs(expected.get(label, FLOOR) - found.get(label, FLOOR))
                                        for label in expected.keys() | found.keys()])
     return theirs, ours, seconds, worst
 
