@@ -56,7 +56,7 @@ pub(crate) enum Command {
     Logs(LogsArgs),
     /// Stop a job.
     Cancel(JobArgs),
-    /// Give the quarantined tasks of a failed job new attempts.
+    /// Go on with a failed or cancelled job; its quarantined tasks get new attempts.
     Retry(JobArgs),
     /// Run a coordinator.
     Coordinator(CoordinatorArgs),
@@ -80,7 +80,7 @@ pub(crate) enum Command {
     Diff(DiffArgs),
     /// Compare a run's files with its manifests: hashes, counts, orphans.
     Doctor(DoctorArgs),
-    /// List what a finished run does not need any more, and delete it if told to.
+    /// List what a run's manifests do not name, and delete it if told to.
     Gc(GcArgs),
     /// Print a shell's completions.
     Completions {
@@ -190,7 +190,8 @@ pub(crate) struct CoordinatorArgs {
     /// Its private key, PEM.
     #[arg(long, requires = "certificate")]
     pub(crate) key: Option<PathBuf>,
-    /// File with the token that callers must show; by default one is made in the state directory.
+    /// File with the token that callers must show; by default `token` in the state directory, which is made if it is not
+    /// there.
     #[arg(long)]
     pub(crate) token_file: Option<PathBuf>,
     /// Listen beyond loopback without certificate or token. Anybody who reaches the port can run jobs.
@@ -236,7 +237,8 @@ pub(crate) struct WorkerArgs {
     /// Let ranks with GPUs listen on a `--host` beyond loopback: they exchange gradients over NCCL, which does not encrypt.
     #[arg(long, env = "ORCHESTRATOR_INSECURE_RANKS")]
     pub(crate) insecure: bool,
-    /// Directory for spilled data.
+    /// Where the report of a job whose output is remote keeps what it fetches meanwhile, at most 4 GiB; by default the
+    /// system's directory for temporary files.
     #[arg(long)]
     pub(crate) scratch: Option<PathBuf>,
     /// Path or URL below which jobs may read and write; may be given more than once. `any` allows every place, which is
@@ -257,8 +259,7 @@ pub(crate) struct CertsArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
-    /// Path or URL of a run; of a stage, tokens, checkpoint or model directory; of a part, shard, manifest or tokenizer; or
-    /// of an input.
+    /// Path or URL of a run; of a stage, tokens, checkpoint or model directory; of any file in one; or of an input.
     pub(crate) path: String,
     /// Rows or records to show.
     #[arg(long, default_value_t = 5)]
@@ -287,7 +288,7 @@ pub(crate) struct RunPath {
 pub(crate) struct QueryArgs {
     /// The run's output, a path or URL.
     pub(crate) run: String,
-    /// SQL over tables named like the stages: `filter`, `filter_dropped`, `pii_notes`.
+    /// SQL over tables named like the stages: `filter`, `filter_dropped`, `pii_notes`; `clean_2` for a second `clean`.
     pub(crate) sql: String,
 }
 
@@ -312,7 +313,7 @@ pub(crate) struct DoctorArgs {
 pub(crate) struct GcArgs {
     /// The run's output, a path or URL.
     pub(crate) run: String,
-    /// Delete what is listed.
+    /// Delete what is listed; of a finished run alone.
     #[arg(long)]
     pub(crate) delete: bool,
 }
@@ -329,13 +330,13 @@ pub(crate) struct GenerateArgs {
     #[arg(long, default_value_t = 100)]
     pub(crate) max_tokens: usize,
     /// 0 is greedy.
-    #[arg(long, default_value_t = 0.8)]
+    #[arg(long, default_value_t = 0.8, allow_negative_numbers = true, value_parser = temperature)]
     pub(crate) temperature: f32,
     /// Choose among so many of the likeliest tokens; 0 for all.
     #[arg(long, default_value_t = 50)]
     pub(crate) top_k: usize,
     /// Choose among the likeliest tokens that make up so much of the probability.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     pub(crate) top_p: f32,
     /// Beam search with so many beams instead of sampling.
     #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p"])]
@@ -346,4 +347,9 @@ pub(crate) struct GenerateArgs {
     /// Where chance starts.
     #[arg(long, default_value_t = 1337)]
     pub(crate) seed: u64,
+}
+
+fn temperature(text: &str) -> Result<f32, String> {
+    let expected = || format!("`{text}` is no temperature: expected 0 (greedy) or a number above");
+    text.parse().ok().filter(|value: &f32| value.is_finite() && *value >= 0.0).ok_or_else(expected)
 }

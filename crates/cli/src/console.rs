@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{CellAlignment, ContentArrangement, Table};
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -32,6 +32,9 @@ fn has_level(directive: &str) -> bool {
     let level = directive.split_once('=').map_or(directive, |(_, level)| level.trim());
     !level.is_empty() && level.parse::<LevelFilter>().is_ok()
 }
+
+/// What workers in the same process say of attempts that end, the coordinator says too.
+pub(crate) const TOLD_BY_COORDINATOR: &str = ",orchestrator_worker::execute=error";
 
 /// Starts logging to standard error.
 pub(crate) fn start_logging(filter: &str) {
@@ -121,11 +124,8 @@ fn write_out(text: &str) -> Result<(), Failure> {
 
 /// A table with a header; the named columns are aligned right.
 pub(crate) fn table<const N: usize>(header: [&str; N], right: &[usize], rows: Vec<[String; N]>) -> String {
-    let mut table = Table::new();
-    table
-        .load_style(UTF8_HORIZONTAL_ONLY)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_header(header);
+    let mut table = bare_table();
+    table.set_header(header);
     for row in rows {
         table.add_row(row);
     }
@@ -134,7 +134,36 @@ pub(crate) fn table<const N: usize>(header: [&str; N], right: &[usize], rows: Ve
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
+    drawn(table)
+}
+
+/// A table of ours without anything in it.
+pub(crate) fn bare_table() -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table
+}
+
+/// Draws a table: a line a row. Rules stand between rows only where a row takes several lines, which could not be told from
+/// the next row otherwise.
+pub(crate) fn drawn(mut table: Table) -> String {
+    let ruled = table.style().row_separator;
+    table.style_mut().row_separator = LineStyle::none();
+    // Top, header, the rule below it, bottom.
+    if table.lines().count() > table.row_count() + 4 {
+        table.style_mut().row_separator = ruled;
+    }
     table.to_string()
+}
+
+/// A number as JSON has it, in at most six digits: `6e-5` is written so, and not with the digits that only a computer needs.
+pub(crate) fn digits(number: f64) -> String {
+    let rounded: f64 = format!("{number:.5e}").parse().unwrap_or(number);
+    if rounded != 0.0 && !(1e-4..1e15).contains(&rounded.abs()) {
+        format!("{rounded:e}")
+    } else {
+        rounded.to_string()
+    }
 }
 
 /// `1234567` as `1,234,567`.
@@ -175,6 +204,19 @@ mod tests {
             let said = log_filter(bad).expect_err(bad);
             assert!(said.contains("expected `error`"), "{said}");
         }
+    }
+
+    #[test]
+    fn a_row_of_one_line_needs_no_rule() {
+        let rows = |text: &str| vec![[text.to_owned()], ["b".to_owned()]];
+        assert_eq!(table(["x"], &[], rows("a")).lines().count(), 6);
+        assert_eq!(table(["x"], &[], rows("a\na")).lines().count(), 8, "two lines, and a rule");
+    }
+
+    #[test]
+    fn numbers_have_the_digits_that_people_read() {
+        let shown = [0.000_059_999_999_999_999_995, 6e-4, 3.216_987_654, 0.0, 120.0, 1e300].map(digits);
+        assert_eq!(shown, ["6e-5", "0.0006", "3.21699", "0", "120", "1e300"]);
     }
 
     #[test]

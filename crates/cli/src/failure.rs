@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use orchestrator_core::ErrorCode;
 use orchestrator_job::JobFileError;
 
 /// A command that did not do what it was asked.
@@ -21,6 +22,19 @@ impl Failure {
     /// A mistake of the caller's.
     pub(crate) fn usage(error: impl Into<anyhow::Error>) -> Self {
         Self::Usage(error.into())
+    }
+
+    /// Something that the arguments name cannot be read: the caller's mistake where it is not there or is something else, a
+    /// failure where the network or the disk is to blame.
+    pub(crate) fn reading(error: impl Into<anyhow::Error>) -> Self {
+        let error = error.into();
+        let code = error.chain().find_map(|cause| cause.downcast_ref::<orchestrator_storage::Error>());
+        match code.map(orchestrator_storage::Error::code) {
+            Some(ErrorCode::Unavailable | ErrorCode::Unauthorized | ErrorCode::Exhausted) => {
+                Self::Failed(error)
+            }
+            _ => Self::Usage(error),
+        }
     }
 
     /// The exit code of the contract.
@@ -57,5 +71,22 @@ impl From<anyhow::Error> for Failure {
 impl From<JobFileError> for Failure {
     fn from(error: JobFileError) -> Self {
         Self::JobFile(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use orchestrator_storage::Error;
+
+    use super::*;
+
+    #[test]
+    fn a_network_that_fails_is_no_mistake_of_the_caller() {
+        let down = || Error::Unavailable { path: "https://a/b".into(), detail: "refused".into() };
+        assert!(matches!(Failure::reading(down()), Failure::Failed(_)));
+        let within = anyhow::Error::from(down()).context("the run cannot be read");
+        assert!(matches!(Failure::reading(within), Failure::Failed(_)));
+        assert!(matches!(Failure::reading(Error::NotFound { path: "a".into() }), Failure::Usage(_)));
+        assert!(matches!(Failure::reading(anyhow::anyhow!("wrong SQL")), Failure::Usage(_)));
     }
 }

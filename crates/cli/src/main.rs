@@ -19,7 +19,9 @@ use crate::failure::Failure;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    console::start_logging(&cli.log);
+    let told_by_the_run =
+        if matches!(cli.command, Command::Run(_)) { console::TOLD_BY_COORDINATOR } else { "" };
+    console::start_logging(&format!("{}{told_by_the_run}", cli.log));
     let console = Console::new(cli.output);
     match dispatch(cli.command, &console) {
         Ok(()) => ExitCode::SUCCESS,

@@ -21,15 +21,23 @@ pub enum CoordinatorError {
     },
     /// Others could reach an unprotected coordinator.
     #[error(
-        "`{0}` is reachable from other machines: expected TLS and a token, or `insecure` to accept the risk, or a \
-         loopback address"
+        "`{0}` is reachable from other machines: expected TLS and a token (`--certificate`, `--key`, \
+         `--token-file`; `orchestrator certs` makes them), or `--insecure` to accept the risk, or a loopback address"
     )]
     Unprotected(SocketAddr),
     /// The bearer token cannot travel in a header.
     #[error(
-        "the token holds characters that no header can carry: expected printable ASCII, at least 16 characters"
+        "the token holds characters that no header can carry: expected printable ASCII without spaces, at least 16 characters"
     )]
     BadToken,
+    /// The bearer token could be guessed.
+    #[error("the token has {length} characters: expected at least {least}")]
+    ShortToken {
+        /// How many it has.
+        length: usize,
+        /// How many it needs.
+        least: usize,
+    },
     /// The certificates or the transport are wrong.
     #[error("the server cannot run")]
     Transport(#[from] tonic::transport::Error),

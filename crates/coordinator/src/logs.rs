@@ -26,6 +26,8 @@ const TEXT_MAX: usize = 8 << 10;
 pub(crate) struct Logs {
     jobs: Mutex<BTreeMap<JobId, Ring>>,
     directory: Option<PathBuf>,
+    /// Whether whoever started this process says at the end why a job failed, and needs no word of it before.
+    is_told: bool,
     changed: watch::Sender<u64>,
 }
 
@@ -41,7 +43,7 @@ struct Ring {
 impl Default for Logs {
     /// Keeps lines in memory alone.
     fn default() -> Self {
-        Self { jobs: Mutex::default(), directory: None, changed: watch::Sender::new(0) }
+        Self { jobs: Mutex::default(), directory: None, is_told: false, changed: watch::Sender::new(0) }
     }
 }
 
@@ -110,10 +112,16 @@ impl Logs {
         Self { jobs: Mutex::new(jobs), directory: Some(directory), ..Self::default() }
     }
 
+    /// Leaves errors to whoever started this process.
+    pub(crate) fn told_by_others(self, is_told: bool) -> Self {
+        Self { is_told, ..self }
+    }
+
     pub(crate) fn push(&self, job: &JobId, level: Level, text: String) {
         match level {
             Level::Info => tracing::info!(%job, "{text}"),
             Level::Warn => tracing::warn!(%job, "{text}"),
+            Level::Error if self.is_told => tracing::info!(%job, "{text}"),
             Level::Error => tracing::error!(%job, "{text}"),
         }
         let unix_ms =

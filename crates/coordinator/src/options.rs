@@ -20,7 +20,8 @@ pub struct CoordinatorOptions {
     pub gang_join_ms: u64,
     /// A generation in which no rank gets on for so long ends, though its workers live.
     pub hang_ms: u64,
-    /// Whether a restart voids all leases at once: right where workers die with the coordinator.
+    /// Whether workers and whoever watches the job are in this very process: then a restart voids all leases at once, and why
+    /// a job failed is said by who watches and not in the log of this process too.
     pub embedded: bool,
     /// Every call must carry this as its bearer token.
     pub token: Option<String>,

@@ -18,6 +18,42 @@ pub(crate) struct Owner {
     pub(crate) coordinator: String,
     /// Its incarnation.
     pub(crate) epoch: u64,
+    /// Where a person finds it; empty where an older build wrote the object.
+    #[serde(default)]
+    pub(crate) host: String,
+    /// Its process there, or the one that it was.
+    #[serde(default)]
+    pub(crate) process: u32,
+    /// Its journal on that host.
+    #[serde(default)]
+    pub(crate) state: String,
+}
+
+impl Owner {
+    /// This process as the owner of outputs, with its journal.
+    pub(crate) fn here(coordinator: String, epoch: u64, journal: &std::path::Path) -> Self {
+        // What only helps people is left out where the system does not tell.
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let state = std::path::absolute(journal).unwrap_or_else(|_| journal.to_owned());
+        Self {
+            coordinator,
+            epoch,
+            host: host.trim().to_owned(),
+            process: std::process::id(),
+            state: state.display().to_string(),
+        }
+    }
+
+    /// In words: its name, and where a person finds it.
+    fn told(&self) -> String {
+        if self.state.is_empty() {
+            return format!("`{}`", self.coordinator);
+        }
+        format!(
+            "`{}`: last process {} on the host `{}`, with its state in `{}`",
+            self.coordinator, self.process, self.host, self.state
+        )
+    }
 }
 
 /// An output cannot be taken.
@@ -25,13 +61,13 @@ pub(crate) struct Owner {
 pub(crate) enum OwnerError {
     /// Another coordinator has it.
     #[error(
-        "`{output}` belongs to another coordinator (`{found}`): use that one or its state, another output, or, if it \
+        "`{output}` belongs to another coordinator ({found}): use that one or its state, another output, or, if it \
          is gone for good, remove `{PATH}` from the output"
     )]
     Taken {
         /// The output.
         output: String,
-        /// Who has it.
+        /// Who has it, in words.
         found: String,
     },
     /// The store failed.
@@ -63,7 +99,7 @@ pub(crate) fn claim(store: &Store, owner: &Owner) -> Result<bool, OwnerError> {
         }
         let Some((stamp, found)) = read(store, &path)? else { continue };
         if found.coordinator != owner.coordinator || found.epoch > owner.epoch {
-            return Err(OwnerError::Taken { output: store.url().to_owned(), found: found.coordinator });
+            return Err(OwnerError::Taken { output: store.url().to_owned(), found: found.told() });
         }
         if found.epoch == owner.epoch || store.put_if_unchanged(&path, &bytes, &stamp)? {
             return Ok(false);
@@ -93,14 +129,19 @@ mod tests {
     fn a_second_coordinator_is_refused_and_a_restart_is_not() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let store = Store::open(directory.path().to_str().expect("UTF-8")).expect("a store");
-        let owner = |name: &str, epoch| Owner { coordinator: name.into(), epoch };
+        let owner =
+            |name: &str, epoch| Owner::here(name.into(), epoch, std::path::Path::new("journal.sqlite"));
         assert!(claim(&store, &owner("a", 1)).expect("it is free"));
         assert!(!claim(&store, &owner("a", 2)).expect("its own"));
         assert!(matches!(claim(&store, &owner("b", 9)), Err(OwnerError::Taken { .. })));
-        assert!(
-            matches!(claim(&store, &owner("a", 1)), Err(OwnerError::Taken { .. })),
-            "an older incarnation"
-        );
+        let refused = claim(&store, &owner("a", 1)).expect_err("an older incarnation").to_string();
+        assert!(refused.contains("journal.sqlite") && refused.contains("process"), "{refused}");
+        // As an older build wrote it.
+        store
+            .put_atomic(&path().expect("a path"), br#"{"coordinator":"c","epoch":1}"#)
+            .map(drop)
+            .expect("written");
+        assert!(matches!(claim(&store, &owner("a", 3)), Err(OwnerError::Taken { .. })));
     }
 
     #[test]
@@ -112,7 +153,8 @@ mod tests {
                 for _ in 0..4 {
                     scope.spawn(|| {
                         let store = Store::open(url).expect("a store");
-                        claim(&store, &Owner { coordinator: "a".into(), epoch }).expect("its own");
+                        claim(&store, &Owner::here("a".into(), epoch, std::path::Path::new("j")))
+                            .expect("its own");
                     });
                 }
             });

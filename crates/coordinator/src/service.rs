@@ -56,7 +56,7 @@ impl Coordinator {
         let journal = Arc::new(journal);
         let Recovered { state, coordinator, epoch, replayed } = recovered;
         tracing::info!(jobs = state.jobs.len(), replayed, epoch, "the journal is open");
-        let owner = Owner { coordinator, epoch };
+        let owner = Owner::here(coordinator, epoch, &options.state);
         let listener = TcpListener::bind(options.listen)
             .await
             .map_err(|source| CoordinatorError::Bind { address: options.listen, source })?;
@@ -67,6 +67,7 @@ impl Coordinator {
         let (requests, inbox) = mpsc::channel(QUEUE);
         let (woken, changed) = (watch::Sender::new(0), watch::Sender::new(0));
         let logs = Logs::open(options.state.with_file_name("logs"), state.jobs.keys());
+        let logs = logs.told_by_others(options.embedded);
         let (logs, waits) = (Arc::new(logs), Arc::new(Waits::default()));
         let desk = Desk {
             requests: requests.clone(),
@@ -148,10 +149,12 @@ fn check(options: &CoordinatorOptions) -> Result<(), CoordinatorError> {
     if !options.listen.ip().is_loopback() && !guarded && !options.insecure {
         return Err(CoordinatorError::Unprotected(options.listen));
     }
-    let fits =
-        |token: &String| token.len() >= TOKEN_BYTES_MIN && token.bytes().all(|byte| byte.is_ascii_graphic());
-    if options.token.as_ref().is_some_and(|token| !fits(token)) {
+    let Some(token) = &options.token else { return Ok(()) };
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(CoordinatorError::BadToken);
+    }
+    if token.len() < TOKEN_BYTES_MIN {
+        return Err(CoordinatorError::ShortToken { length: token.len(), least: TOKEN_BYTES_MIN });
     }
     Ok(())
 }
@@ -228,6 +231,8 @@ mod tests {
         let tls = TlsOptions { certificate: String::new(), key: String::new(), client_authority: None };
         assert!(check(&CoordinatorOptions { token, tls: Some(tls), ..everywhere }).is_ok());
         let short = CoordinatorOptions { token: Some("short".into()), ..CoordinatorOptions::new("s") };
-        assert!(matches!(check(&short), Err(CoordinatorError::BadToken)));
+        assert!(matches!(check(&short), Err(CoordinatorError::ShortToken { length: 5, .. })));
+        let spaced = CoordinatorOptions { token: Some("a token with spaces".into()), ..short };
+        assert!(matches!(check(&spaced), Err(CoordinatorError::BadToken)));
     }
 }

@@ -26,6 +26,13 @@ pub enum Event {
         caller: Caller,
         /// What it holds, and how far that is.
         attempts: Vec<(AttemptId, FencingToken, Progress)>,
+        /// Whether it finishes what it holds and takes no more.
+        draining: bool,
+    },
+    /// A worker says good-bye.
+    Leave {
+        /// Who goes.
+        caller: Caller,
     },
     /// An attempt asks that its outcome be the task's.
     Commit {

@@ -58,7 +58,10 @@ impl Scheduler {
             Event::Lease { caller, free_slots, draining } => {
                 events::lease::apply(self, &caller, free_slots, draining)
             }
-            Event::Heartbeat { caller, attempts } => events::heartbeat::apply(self, &caller, attempts),
+            Event::Heartbeat { caller, attempts, draining } => {
+                events::heartbeat::apply(self, &caller, attempts, draining)
+            }
+            Event::Leave { caller } => events::leave::apply(self, &caller),
             Event::Commit { attempt, outcome } => events::commit::apply(self, &attempt, outcome),
             Event::Fail { attempt, kind, error } => events::fail::apply(self, &attempt, kind, &error),
             Event::JoinGang { attempt, address, nccl_id } => {
@@ -114,6 +117,11 @@ impl Scheduler {
         self.clocks.workers.iter()
     }
 
+    /// Whether a worker was not heard of for a lease's term: what it held is others' by then.
+    pub fn is_lost(&self, worker: &Worker) -> bool {
+        !self.is_fresh(worker.last_seen)
+    }
+
     /// How many tasks and how many ranks a worker holds.
     pub fn load(&self, worker: &WorkerId) -> (u32, u32) {
         self.clocks.load(worker)
@@ -164,6 +172,14 @@ impl Scheduler {
             }
             Some(_) | None => Err(Refusal::UnknownSession(caller.session.clone())),
         }
+    }
+
+    /// Notes that a worker drains; gives whether it does. It does until it registers again, for a call of before may still
+    /// wait for an answer.
+    pub(crate) fn note_draining(&mut self, worker: &WorkerId, draining: bool) -> bool {
+        let Some(entry) = self.clocks.workers.get_mut(worker) else { return draining };
+        entry.draining |= draining;
+        entry.draining
     }
 
     /// The live lease that an attempt holds, if all that it says of itself is so.

@@ -60,9 +60,7 @@ pub enum Error {
         roots: String,
     },
     /// The disk or the quota is full.
-    #[error(
-        "no space left for `{path}`: free some space, then run the same command again to go on from here"
-    )]
+    #[error("no space left for `{path}`: free some space")]
     DiskFull {
         /// Where.
         path: String,

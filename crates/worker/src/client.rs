@@ -48,6 +48,15 @@ pub enum ConnectError {
         #[source]
         source: tonic::transport::Error,
     },
+    /// TLS, and nobody whose certificates are trusted.
+    #[error(
+        "`{address}` is reached over TLS: give the certificate authority of its certificate with `--authority` (`ca.crt` of \
+         `orchestrator certs`)"
+    )]
+    NoAuthority {
+        /// The coordinator.
+        address: String,
+    },
     /// A token with characters that no header can carry.
     #[error("the token holds characters that a header cannot carry: expected printable ASCII")]
     Token,
@@ -63,6 +72,9 @@ pub(crate) fn client(options: &WorkerOptions) -> Result<Client, ConnectError> {
         .tcp_nodelay(true)
         .http2_keep_alive_interval(Duration::from_secs(10))
         .keep_alive_timeout(Duration::from_secs(10));
+    if options.authority.is_none() && endpoint.uri().scheme_str() == Some("https") {
+        return Err(ConnectError::NoAuthority { address: address() });
+    }
     if let Some(authority) = &options.authority {
         endpoint = endpoint
             .tls_config(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority)))
@@ -75,4 +87,18 @@ pub(crate) fn client(options: &WorkerOptions) -> Result<Client, ConnectError> {
     Ok(WorkersClient::with_interceptor(endpoint.connect_lazy(), BearerToken(token))
         .max_decoding_message_size(MESSAGE_SIZE_MAX)
         .max_encoding_message_size(MESSAGE_SIZE_MAX))
+}
+
+/// What a failed connection most likely means, where its words speak to programmers: one side speaks TLS and the other does
+/// not. Empty where nothing is known beyond the words.
+pub fn advice(error: &(dyn std::error::Error + 'static)) -> &'static str {
+    let said = crate::execute::chain(error);
+    if said.contains("InvalidContentType") {
+        "; the port does not speak TLS: expected `http://`"
+    } else if said.contains("h2 protocol error") || said.contains("http2 error") {
+        "; the port does not speak plain HTTP/2: a coordinator with a certificate is reached over `https://`, with \
+         `--authority`"
+    } else {
+        ""
+    }
 }

@@ -169,16 +169,25 @@ pub(crate) async fn commit(shared: &Arc<Shared>, assignment: &Assignment, outcom
 
 /// Tells the coordinator that this attempt is over. If it cannot be told, the lease runs out by itself.
 pub(crate) async fn give_back(shared: &Arc<Shared>, assignment: &Assignment, failure: Failure) {
-    tracing::warn!(
-        job = assignment.job,
-        phase = assignment.phase,
-        task = assignment.task,
-        attempt = assignment.attempt,
-        error = failure.error,
-        "an attempt ended without an outcome"
-    );
+    let Assignment { job, phase, task, attempt, .. } = assignment;
     if let Some(pause) = failure.pause {
+        // Of the crate and not of this module: `run` leaves what this module says to the coordinator, which says nothing of
+        // tasks that are given back.
+        tracing::warn!(
+            target: "orchestrator_worker",
+            job, phase, task, attempt, error = failure.error,
+            "a task waits for room and is then tried again by itself"
+        );
         tokio::time::sleep(pause).await;
+    } else {
+        tracing::warn!(
+            job,
+            phase,
+            task,
+            attempt,
+            error = failure.error,
+            "an attempt ended without an outcome"
+        );
     }
     let deadline = deadline(shared).await;
     loop {

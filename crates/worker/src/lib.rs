@@ -9,10 +9,10 @@ mod options;
 mod rank;
 mod service;
 
-pub use client::ConnectError;
+pub use client::{ConnectError, advice};
 pub use options::WorkerOptions;
 pub use rank::run_rank;
-pub use service::{Handle, Worker};
+pub use service::{Handle, Refused, Worker};
 
 /// The CPU feature level that decides which kernels run, and so which bits come out. Gangs refuse mixtures.
 pub fn cpu_level() -> &'static str {

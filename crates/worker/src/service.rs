@@ -4,25 +4,27 @@
 //!            ┌──────── Lease (long poll) ◀── a slot is free
 //!  Register ─┤                └─▶ Assignment ─▶ execute.rs (data) or rank/seat.rs (training)
 //!            └──────── Heartbeat, every heartbeat_ms ─▶ stop these attempts; drain
+//!  Leave, when nothing is held any more
 //! ```
 //!
 //! A worker trusts only how much time has passed since the coordinator last answered a heartbeat: after two thirds of
 //! the lease without an answer it stops what it does, because by the whole lease its tasks belong to others.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use orchestrator_core::ErrorCode;
 use orchestrator_proto::is_unknown_session;
 use orchestrator_proto::v1::{
-    Assignment, Capacity, HeartbeatRequest, LeaseRequest, RegisterReply, RegisterRequest,
+    Assignment, Capacity, HeartbeatRequest, LeaseRequest, LeaveRequest, RegisterReply, RegisterRequest,
 };
 use tokio::sync::RwLock;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::client::{Client, ConnectError, client};
+use crate::client::{Client, ConnectError, advice, client};
 use crate::held::Held;
 use crate::jobs::JobCache;
 use crate::options::WorkerOptions;
@@ -32,6 +34,12 @@ use crate::{execute, rank};
 const LEASE_WAIT: Duration = Duration::from_secs(5);
 /// Pause between attempts to reach a coordinator that does not answer.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
+/// The longest pause between attempts to register; the first is `RECONNECT_PAUSE`, and each is twice the one before.
+const REGISTER_PAUSE_MAX: Duration = Duration::from_secs(8);
+/// How often it is said that a coordinator still does not take this worker.
+const TOLD_AGAIN: Duration = Duration::from_mins(1);
+/// How long a worker that goes waits for the answer to its good-bye: without it the coordinator finds out by itself.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What every part of a running worker shares.
 pub(crate) struct Shared {
@@ -41,8 +49,21 @@ pub(crate) struct Shared {
     pub(crate) jobs: JobCache,
     session: RwLock<Session>,
     draining: AtomicBool,
+    /// Set once the coordinator has refused this worker's token.
+    refused: OnceLock<Refused>,
     /// Ends calls for more tasks that wait: nobody will work on what they bring.
     abandon: CancellationToken,
+}
+
+/// The coordinator does not accept this worker's token. A worker reads its token once, so trying again cannot help.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error(
+    "the coordinator `{coordinator}` refuses this worker: {said}; name the file with the token of that coordinator with \
+     `--token-file`"
+)]
+pub struct Refused {
+    coordinator: String,
+    said: String,
 }
 
 #[derive(Clone, Default)]
@@ -70,6 +91,20 @@ impl Shared {
         self.draining.store(true, Ordering::Relaxed);
         self.held.freed.notify_waiters();
     }
+
+    /// Whether the coordinator refused the token. Then all of this worker ends.
+    fn heed_refusal(&self, status: &Status) -> bool {
+        if is_unknown_session(status) || orchestrator_proto::error(status).code != ErrorCode::Unauthorized {
+            return false;
+        }
+        let (coordinator, said) = (self.options.coordinator.clone(), status.message().to_owned());
+        // The first word of it stands.
+        let _ = self.refused.set(Refused { coordinator, said });
+        self.drain();
+        self.abandon.cancel();
+        self.held.stop_all();
+        true
+    }
 }
 
 /// A worker that runs until it is drained.
@@ -78,7 +113,7 @@ pub struct Worker;
 /// Speaks to a running worker.
 pub struct Handle {
     shared: Arc<Shared>,
-    service: tokio::task::JoinHandle<()>,
+    service: tokio::task::JoinHandle<Result<(), Refused>>,
 }
 
 impl Worker {
@@ -91,6 +126,7 @@ impl Worker {
             held: Held::default(),
             session: RwLock::default(),
             draining: AtomicBool::new(false),
+            refused: OnceLock::new(),
             abandon: CancellationToken::new(),
         });
         let service = tokio::spawn(run(Arc::clone(&shared)));
@@ -99,6 +135,15 @@ impl Worker {
 }
 
 impl Handle {
+    /// Waits until the coordinator refuses this worker; for ever, if it never does.
+    pub async fn refused(&mut self) -> Refused {
+        match (&mut self.service).await {
+            Ok(Err(refused)) => refused,
+            // Only who drains or stops it, with this handle, ends it otherwise.
+            Ok(Ok(())) | Err(_) => std::future::pending().await,
+        }
+    }
+
     /// Takes no more tasks, finishes the held ones, and returns. Ranks leave after a step, with a checkpoint.
     pub async fn drain(self) {
         self.shared.drain();
@@ -123,11 +168,32 @@ enum Wanted {
     Seats,
 }
 
-async fn run(shared: Arc<Shared>) {
-    register(&shared).await;
-    let heartbeats = tokio::spawn(heartbeats(Arc::clone(&shared)));
-    tokio::join!(leases(&shared, Wanted::Tasks), leases(&shared, Wanted::Seats));
-    heartbeats.abort();
+async fn run(shared: Arc<Shared>) -> Result<(), Refused> {
+    if register(&shared).await {
+        let heartbeats = tokio::spawn(heartbeats(Arc::clone(&shared)));
+        tokio::join!(leases(&shared, Wanted::Tasks), leases(&shared, Wanted::Seats));
+        heartbeats.abort();
+    }
+    match shared.refused.get() {
+        Some(refused) => Err(refused.clone()),
+        None => {
+            leave(&shared).await;
+            Ok(())
+        }
+    }
+}
+
+/// Says good-bye, so that nobody waits for this worker's silence to last.
+async fn leave(shared: &Arc<Shared>) {
+    let session = shared.session().await;
+    if session.is_empty() {
+        return;
+    }
+    let request = LeaveRequest { session, worker: shared.options.name.0.clone() };
+    let mut client = shared.client.clone();
+    if let Ok(Err(status)) = tokio::time::timeout(LEAVE_PATIENCE, client.leave(request)).await {
+        tracing::debug!(error = %status.message(), "the coordinator was not told that this worker leaves");
+    }
 }
 
 /// Asks for work while there is room for some, and sees what it got to its end.
@@ -170,18 +236,44 @@ fn spawn(shared: &Arc<Shared>, attempts: &mut JoinSet<()>, assignment: Assignmen
     }
 }
 
-/// Registers until the coordinator answers.
-async fn register(shared: &Arc<Shared>) {
-    while !try_register(shared).await {
+/// Registers until the coordinator answers; false where that came to no end.
+async fn register(shared: &Arc<Shared>) -> bool {
+    let mut pause = RECONNECT_PAUSE;
+    let mut told: Option<(String, Instant)> = None;
+    loop {
+        let Err(status) = try_register(shared).await else { return true };
+        let drained = shared.held.freed.notified();
         if shared.is_draining() {
-            return;
+            return false;
         }
-        tokio::time::sleep(RECONNECT_PAUSE).await;
+        let said = why(&status);
+        if told.as_ref().is_none_or(|(before, at)| *before != said || at.elapsed() >= TOLD_AGAIN) {
+            tracing::warn!(
+                worker = %shared.options.name, coordinator = shared.options.coordinator, error = said,
+                "the coordinator does not take this worker yet; trying on"
+            );
+            told = Some((said, Instant::now()));
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = drained => {}
+        }
+        pause = (pause * 2).min(REGISTER_PAUSE_MAX);
     }
 }
 
-/// Registers; stops attempts that the coordinator says are no longer this worker's. Tells whether it answered.
-async fn try_register(shared: &Arc<Shared>) -> bool {
+/// A failed call in words, with its causes.
+fn why(status: &Status) -> String {
+    let mut text = status.message().to_owned();
+    if let Some(cause) = std::error::Error::source(status) {
+        text = format!("{text}: {}", execute::chain(cause));
+    }
+    text + advice(status)
+}
+
+/// Registers; stops attempts that the coordinator says are no longer this worker's. An error is the coordinator's, or that
+/// it did not answer.
+async fn try_register(shared: &Arc<Shared>) -> Result<(), Status> {
     let options = &shared.options;
     let request = RegisterRequest {
         worker: options.name.0.clone(),
@@ -208,11 +300,11 @@ async fn try_register(shared: &Arc<Shared>) -> bool {
                 heartbeat: Duration::from_millis(heartbeat_ms.max(10)),
             };
             tracing::info!(worker = %options.name, "registered");
-            true
+            Ok(())
         }
         Err(status) => {
-            tracing::warn!(worker = %options.name, error = %status.message(), "the coordinator does not take this worker yet");
-            false
+            shared.heed_refusal(&status);
+            Err(status)
         }
     }
 }
@@ -261,8 +353,12 @@ async fn heartbeats(shared: Arc<Shared>) {
 
 /// One heartbeat, or a registration where the coordinator does not know this session. Tells whether it answered.
 async fn beat(shared: &Arc<Shared>, session: String) -> bool {
-    let request =
-        HeartbeatRequest { session, worker: shared.options.name.0.clone(), attempts: shared.held.report() };
+    let request = HeartbeatRequest {
+        session,
+        worker: shared.options.name.0.clone(),
+        attempts: shared.held.report(),
+        draining: shared.is_draining(),
+    };
     match shared.client.clone().heartbeat(request).await {
         Ok(reply) => {
             let reply = reply.into_inner();
@@ -272,8 +368,17 @@ async fn beat(shared: &Arc<Shared>, session: String) -> bool {
             }
             true
         }
-        Err(status) if is_unknown_session(&status) => try_register(shared).await,
-        Err(_) => false,
+        Err(status) if is_unknown_session(&status) => match try_register(shared).await {
+            Ok(()) => true,
+            Err(status) => {
+                tracing::debug!(error = why(&status), "the coordinator does not take this worker again yet");
+                false
+            }
+        },
+        Err(status) => {
+            shared.heed_refusal(&status);
+            false
+        }
     }
 }
 

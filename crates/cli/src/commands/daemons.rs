@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use orchestrator_coordinator::{Coordinator, CoordinatorOptions, TlsOptions};
+use orchestrator_coordinator::{Coordinator, CoordinatorError, CoordinatorOptions, TlsOptions};
 use orchestrator_core::WorkerId;
 use orchestrator_model::engine::cuda_is_present;
 use orchestrator_pipeline::Host;
@@ -41,6 +41,7 @@ pub(crate) fn coordinator(args: &CoordinatorArgs, console: &Console) -> Result<(
         .listen
         .parse()
         .map_err(|_| Failure::usage(anyhow!("`{}` is no address: expected ADDRESS:PORT", args.listen)))?;
+    demand_protection(args, listen)?;
     let roots = allowed_roots(&args.allow_root, listen.ip().is_loopback())?;
     std::fs::create_dir_all(&args.state)
         .with_context(|| format!("the state directory `{}` cannot be made", args.state.display()))?;
@@ -53,7 +54,7 @@ pub(crate) fn coordinator(args: &CoordinatorArgs, console: &Console) -> Result<(
         _ => None,
     };
     let token_file = args.token_file.clone().unwrap_or_else(|| args.state.join("token"));
-    let token = token(&token_file, args.insecure)?;
+    let (token, is_new) = token(&token_file, args.token_file.is_some(), args.insecure)?;
     let guarded = token.is_some();
     warn_of_dangers(args, listen, guarded, &token_file, console);
     let options = CoordinatorOptions {
@@ -72,7 +73,7 @@ pub(crate) fn coordinator(args: &CoordinatorArgs, console: &Console) -> Result<(
             .await
             .context("the coordinator cannot start")?;
         let token = if guarded {
-            format!("token in `{}`", token_file.display())
+            format!("{}token in `{}`", if is_new { "new " } else { "" }, token_file.display())
         } else {
             "without a token".to_owned()
         };
@@ -110,15 +111,30 @@ fn warn_of_dangers(
     }
 }
 
-/// The token of the cluster: what the file holds, or a new one that only this user can read.
-fn token(file: &Path, insecure: bool) -> Result<Option<String>, Failure> {
-    if insecure && !file.exists() {
-        return Ok(None);
+/// Beyond loopback all that is missing is said at once, before anything is made.
+fn demand_protection(args: &CoordinatorArgs, listen: SocketAddr) -> Result<(), Failure> {
+    if listen.ip().is_loopback() || args.certificate.is_some() || args.insecure {
+        return Ok(());
     }
-    if !file.exists() {
+    let error = anyhow::Error::from(CoordinatorError::Unprotected(listen));
+    Err(Failure::Failed(if args.allow_root.is_empty() {
+        anyhow!("{error}; `--allow-root` is wanted there too: below which paths and URLs outputs may lie")
+    } else {
+        error
+    }))
+}
+
+/// The token of the cluster, and whether it is new: what the file holds, or, where nobody named a file, one that is made
+/// and that only this user can read.
+fn token(file: &Path, is_named: bool, insecure: bool) -> Result<(Option<String>, bool), Failure> {
+    let is_new = !file.exists() && !is_named;
+    if is_new && insecure {
+        return Ok((None, false));
+    }
+    if is_new {
         certs::write(file, certs::new_token()?.as_bytes(), true)?;
     }
-    Ok(Some(read_text(file, "token file")?.trim().to_owned()))
+    Ok((Some(read_text(file, "token file")?.trim().to_owned()), is_new))
 }
 
 /// Runs a worker until it is told to stop; then it drains.
@@ -126,6 +142,12 @@ pub(crate) fn worker(args: WorkerArgs, console: &Console) -> Result<(), Failure>
     remote::endpoint(&args.remote.coordinator)?;
     let (token, authority) = remote::credentials(&args.remote)?;
     let slots = args.slots.unwrap_or_else(cores);
+    let gang_slots = args.gang_slots.unwrap_or(slots);
+    if slots == 0 && gang_slots == 0 {
+        return Err(Failure::usage(anyhow!(
+            "a worker with neither slots nor gang slots can do nothing: expected at least one of `--slots` or `--gang-slots`"
+        )));
+    }
     let scratch = args.scratch.clone().unwrap_or_else(std::env::temp_dir);
     std::fs::create_dir_all(&scratch)
         .with_context(|| format!("the scratch directory `{}` cannot be made", scratch.display()))?;
@@ -139,7 +161,7 @@ pub(crate) fn worker(args: WorkerArgs, console: &Console) -> Result<(), Failure>
         name: WorkerId(args.name.unwrap_or_else(default_name)),
         host: args.host,
         slots,
-        gang_slots: args.gang_slots.unwrap_or(slots),
+        gang_slots,
         memory_bytes: args.memory.map_or_else(memory_bytes, |memory| memory.0),
         gpus,
         lends: Host { scratch, reporter: Arc::new(AnalyticsReporter), roots, models: Arc::default() },
@@ -147,12 +169,16 @@ pub(crate) fn worker(args: WorkerArgs, console: &Console) -> Result<(), Failure>
     };
     let name = options.name.clone();
     runtime()?.block_on(async {
-        let handle = Worker::start(options).map_err(Failure::usage)?;
+        let mut handle = Worker::start(options).map_err(Failure::usage)?;
         console.note(&format!("worker {name} for {}", args.remote.coordinator));
-        told_to_stop().await;
-        console.note(&format!("worker {name} drains"));
-        handle.drain().await;
-        Ok(())
+        tokio::select! {
+            refused = handle.refused() => Err(Failure::Failed(refused.into())),
+            () = told_to_stop() => {
+                console.note(&format!("worker {name} drains"));
+                handle.drain().await;
+                Ok(())
+            }
+        }
     })
 }
 
@@ -300,6 +326,20 @@ mod tests {
         ] {
             assert!(!is_loopback(other), "{other}");
         }
+    }
+
+    #[test]
+    fn a_token_is_made_only_where_nobody_named_a_file() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let file = directory.path().join("token");
+        assert!(
+            matches!(token(&file, true, false), Err(Failure::Usage(_))),
+            "a slip of the finger is no new secret"
+        );
+        assert!(!file.exists());
+        assert!(matches!(token(&file, false, true), Ok((None, false))));
+        let Ok((Some(made), true)) = token(&file, false, false) else { panic!("one is made") };
+        assert!(matches!(token(&file, true, true), Ok((Some(read), false)) if read == made));
     }
 
     #[test]

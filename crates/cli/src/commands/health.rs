@@ -16,7 +16,7 @@ const WRITTEN_BEFORE_COMMITS: [&str; 2] = [".orchestrator/attempts", ".orchestra
 const ORPHANS_SHOWN: usize = 10;
 
 fn diagnose(url: &str, depth: Depth) -> Result<Diagnosis, Failure> {
-    let run = Run::open(url).map_err(Failure::usage)?;
+    let run = Run::open(url).map_err(Failure::reading)?;
     analytics::doctor(&run, depth).map_err(|error| Failure::Failed(error.into()))
 }
 
@@ -62,10 +62,10 @@ fn diagnosis_text(diagnosis: &Diagnosis, depth: Depth) -> String {
     lines.join("\n")
 }
 
-/// Lists what a finished run does not need, and deletes it if told to.
+/// Lists what no manifest names, and deletes it if told to; of a finished run alone, which needs none of it.
 pub(crate) fn gc(args: &GcArgs, console: &Console) -> Result<(), Failure> {
     let diagnosis = diagnose(&args.run, Depth::Sizes)?;
-    if !diagnosis.is_finished {
+    if !diagnosis.is_finished && args.delete {
         return Err(Failure::usage(anyhow!(
             "the job of `{}` is not finished: what no manifest names may be in use, or is needed to go on; end the job \
              first (`orchestrator run`, `retry`), or delete the whole output",
@@ -77,14 +77,21 @@ pub(crate) fn gc(args: &GcArgs, console: &Console) -> Result<(), Failure> {
         delete(&args.run, orphans).map_err(|error| Failure::Failed(error.into()))?;
     }
     let bytes: u64 = orphans.iter().filter_map(|orphan| orphan.bytes).sum();
-    let value = json!({"orphans": orphans, "bytes": bytes, "deleted": args.delete});
+    let value = json!({"orphans": orphans, "bytes": bytes, "deleted": args.delete,
+        "is_finished": diagnosis.is_finished});
     console.result(&value, || {
         let mut lines: Vec<String> = orphans.iter().map(|orphan| orphan.path.clone()).collect();
         let (files, size) = (count(orphans.len() as u64), ByteSize(bytes));
         lines.push(match (orphans.is_empty(), args.delete) {
             (true, _) => "nothing is left over".to_owned(),
             (false, true) => format!("deleted {files} files ({size})"),
-            (false, false) => format!("{files} files ({size}) can go: `--delete` deletes them"),
+            (false, false) if diagnosis.is_finished => {
+                format!("{files} files ({size}) can go: `--delete` deletes them")
+            }
+            (false, false) => format!(
+                "{files} files ({size}) that no manifest names; the job is not finished, so they may be in use or needed to \
+                 go on, and none is deleted"
+            ),
         });
         lines.join("\n")
     })

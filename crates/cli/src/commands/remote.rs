@@ -4,13 +4,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use orchestrator_core::ErrorCode;
 use orchestrator_core::units::ByteSize;
 use orchestrator_proto::MESSAGE_SIZE_MAX;
 use orchestrator_proto::v1::jobs_client::JobsClient;
 use orchestrator_proto::v1::{
     CancelRequest, DescribeRequest, Disposition, JobDetail, JobState, ListJobsRequest, ListWorkersRequest,
-    LogsRequest, RetryRequest, SubmitRequest, WatchRequest,
+    LogsRequest, RetryRequest, SubmitRequest, WatchRequest, WorkerSummary,
 };
+use orchestrator_worker::{ConnectError, advice};
 use serde_json::{Value, json};
 use tonic::Status;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -19,7 +21,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
 use crate::args::{JobArgs, LogsArgs, Remote, SubmitArgs};
-use crate::commands::progress::Bars;
+use crate::commands::progress::Progress;
 use crate::commands::summary;
 use crate::console::{Console, count, table};
 use crate::failure::Failure;
@@ -49,12 +51,19 @@ pub(crate) async fn connect(
     authority: Option<&[u8]>,
 ) -> Result<Client, Failure> {
     let mut endpoint = endpoint(address)?.connect_timeout(Duration::from_secs(5));
+    if authority.is_none() && endpoint.uri().scheme_str() == Some("https") {
+        return Err(Failure::usage(ConnectError::NoAuthority { address: address.to_owned() }));
+    }
     if let Some(authority) = authority {
         let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority));
         endpoint = endpoint.tls_config(tls).map_err(Failure::usage)?;
     }
-    let channel = endpoint.connect().await.with_context(|| {
-        format!("no coordinator answers at `{address}`: start one with `orchestrator coordinator`, or name it with --coordinator")
+    let channel = endpoint.connect().await.map_err(|error| {
+        let advice = match advice(&error) {
+            "" => ": start one with `orchestrator coordinator`, or name it with --coordinator",
+            advice => advice,
+        };
+        anyhow::Error::from(error).context(format!("no coordinator answers at `{address}`{advice}"))
     })?;
     let token = match token {
         Some(token) => Some(format!("Bearer {token}").parse().map_err(Failure::usage)?),
@@ -111,11 +120,15 @@ async fn client(remote: &Remote) -> Result<Client, Failure> {
 /// What a refusal of the coordinator means for the exit code.
 pub(crate) fn refused(status: &Status) -> Failure {
     let error = orchestrator_proto::error(status);
-    let message = anyhow!("{}", error.message);
+    let more = match error.code {
+        ErrorCode::Unauthorized => {
+            ": name the file that holds it with `--token-file` (`ORCHESTRATOR_TOKEN_FILE`)"
+        }
+        _ => advice(status),
+    };
+    let message = anyhow!("{}{more}", error.message);
     match error.code {
-        orchestrator_core::ErrorCode::InvalidInput
-        | orchestrator_core::ErrorCode::Conflict
-        | orchestrator_core::ErrorCode::NotFound => Failure::Usage(message),
+        ErrorCode::InvalidInput | ErrorCode::Conflict | ErrorCode::NotFound => Failure::Usage(message),
         _ => Failure::Failed(message),
     }
 }
@@ -173,10 +186,10 @@ pub(crate) fn disposition_name(disposition: Disposition) -> &'static str {
     }
 }
 
-/// Follows a job to its end, with bars where a person watches. A coordinator that restarts is waited for.
+/// Follows a job to its end, with bars where a person watches and lines elsewhere. A coordinator that restarts is waited for.
 pub(crate) async fn follow(client: &mut Client, job: &str, console: &Console) -> Result<JobDetail, Failure> {
     const PATIENCE: u32 = 120;
-    let bars = Bars::new(console);
+    let progress = Progress::new(console);
     let mut last = None;
     let mut silent = 0;
     loop {
@@ -185,11 +198,11 @@ pub(crate) async fn follow(client: &mut Client, job: &str, console: &Console) ->
                 let mut stream = stream.into_inner();
                 while let Ok(Some(detail)) = stream.message().await {
                     silent = 0;
-                    bars.show(&detail);
+                    progress.show(&detail, console);
                     last = Some(detail);
                 }
                 if let Some(detail) = last.as_ref().filter(|detail| has_ended(detail)) {
-                    bars.finish(detail);
+                    progress.finish(detail, console);
                     return Ok(detail.clone());
                 }
             }
@@ -205,7 +218,8 @@ pub(crate) async fn follow(client: &mut Client, job: &str, console: &Console) ->
     }
 }
 
-fn has_ended(detail: &JobDetail) -> bool {
+/// Whether a job is over, well or not.
+pub(crate) fn has_ended(detail: &JobDetail) -> bool {
     let state = detail.summary.as_ref().map(orchestrator_proto::v1::JobSummary::state);
     matches!(state, Some(JobState::Succeeded | JobState::Failed | JobState::Cancelled))
 }
@@ -293,13 +307,26 @@ pub(crate) fn cancel(args: &JobArgs, console: &Console) -> Result<(), Failure> {
     })
 }
 
-/// Gives quarantined tasks new attempts.
+/// Goes on with a job that failed or was cancelled.
 pub(crate) fn retry(args: &JobArgs, console: &Console) -> Result<(), Failure> {
     block_on(async {
         let reply = client(&args.remote).await?.retry(RetryRequest { job: args.id.clone() }).await;
         let tasks = reply.map_err(|status| refused(&status))?.into_inner().tasks;
-        console.result(&json!({ "job": args.id, "tasks": tasks }), || format!("{tasks} tasks tried again"))
+        console.result(&json!({ "job": args.id, "state": "running", "tasks": tasks }), || match tasks {
+            0 => format!("{} goes on", args.id),
+            _ => {
+                format!("{} goes on; {} quarantined tasks are tried again", args.id, count(u64::from(tasks)))
+            }
+        })
     })
+}
+
+fn worker_state(worker: &WorkerSummary) -> &'static str {
+    match (worker.lost, worker.draining) {
+        (true, _) => "lost",
+        (false, true) => "draining",
+        (false, false) => "up",
+    }
 }
 
 /// Lists workers.
@@ -315,7 +342,8 @@ pub(crate) fn workers(remote: &Remote, console: &Console) -> Result<(), Failure>
                 "gang_slots": worker.gang_slots, "ranks": worker.ranks,
                 "gpus": worker.gpus, "gpus_taken": worker.gpus_taken,
                 "memory_bytes": worker.memory_bytes, "memory_taken_bytes": worker.memory_taken_bytes,
-                "since_heartbeat_ms": worker.since_heartbeat_ms, "draining": worker.draining,
+                "since_heartbeat_ms": worker.since_heartbeat_ms, "state": worker_state(worker),
+                "draining": worker.draining,
                 "version": worker.version })
         })
         .collect();
@@ -323,7 +351,6 @@ pub(crate) fn workers(remote: &Remote, console: &Console) -> Result<(), Failure>
         let rows = workers
             .iter()
             .map(|worker| {
-                let state = if worker.draining { "draining" } else { "up" };
                 let memory = match worker.memory_bytes {
                     0 => "any".to_owned(),
                     bytes => ByteSize(bytes).to_string(),
@@ -336,7 +363,7 @@ pub(crate) fn workers(remote: &Remote, console: &Console) -> Result<(), Failure>
                     format!("{}/{}", worker.gpus_taken, worker.gpus),
                     format!("{}/{memory}", ByteSize(worker.memory_taken_bytes)),
                     format!("{} ms", count(worker.since_heartbeat_ms)),
-                    state.to_owned(),
+                    worker_state(worker).to_owned(),
                 ]
             })
             .collect();

@@ -1,17 +1,18 @@
 //! Verbs that look into a run's output.
 
+use anyhow::anyhow;
 use orchestrator_analytics::{self as analytics, Found, Run, Table, Verdict};
 use orchestrator_core::units::ByteSize;
 
 use crate::args::{DiffArgs, QueryArgs, TraceArgs};
-use crate::console::{Console, count, percent, table};
+use crate::console::{Console, bare_table, count, drawn, percent, table};
 use crate::failure::Failure;
 
 /// Rows that a query prints at most.
 const QUERY_ROWS: usize = 1_000;
 
 fn open(url: &str) -> Result<Run, Failure> {
-    Run::open(url).map_err(Failure::usage)
+    Run::open(url).map_err(Failure::reading)
 }
 
 /// Figures per stage.
@@ -24,14 +25,18 @@ pub(crate) fn stats(url: &str, console: &Console) -> Result<(), Failure> {
 pub(crate) fn stats_text(stats: &analytics::Stats) -> String {
     let mut rows = Vec::new();
     for stage in &stats.stages {
-        rows.push([
-            stage.stage.clone(),
+        let figures = [
             count(stage.records_in),
             count(stage.kept),
             count(stage.dropped),
             percent(stage.dropped, stage.records_in),
             ByteSize(stage.bytes_kept).to_string(),
-        ]);
+        ];
+        // Zeros would say that a training lost all documents.
+        let has_documents = !matches!(stage.stage.as_str(), "train" | "export");
+        let [records_in, kept, dropped, share, text] =
+            figures.map(|figure| if has_documents { figure } else { "–".to_owned() });
+        rows.push([stage.stage.clone(), records_in, kept, dropped, share, text]);
         for rule in &stage.rules {
             let name = format!("  {}", rule.rule);
             let share = percent(rule.count, stage.records_in);
@@ -43,7 +48,7 @@ pub(crate) fn stats_text(stats: &analytics::Stats) -> String {
 
 /// What changed between two runs.
 pub(crate) fn diff(args: &DiffArgs, console: &Console) -> Result<(), Failure> {
-    let difference = analytics::diff(&open(&args.first)?, &open(&args.second)?).map_err(Failure::usage)?;
+    let difference = analytics::diff(&open(&args.first)?, &open(&args.second)?).map_err(Failure::reading)?;
     console.result(&difference, || difference_text(&difference))
 }
 
@@ -84,13 +89,10 @@ fn difference_text(difference: &analytics::Difference) -> String {
 
 /// One SQL statement.
 pub(crate) fn query(args: &QueryArgs, console: &Console) -> Result<(), Failure> {
-    let answer = analytics::query(&open(&args.run)?, &args.sql, QUERY_ROWS).map_err(Failure::usage)?;
+    let answer = analytics::query(&open(&args.run)?, &args.sql, QUERY_ROWS).map_err(Failure::reading)?;
     console.result(&answer, || {
-        let mut table = comfy_table::Table::new();
-        table
-            .load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY)
-            .set_content_arrangement(comfy_table::ContentArrangement::Dynamic)
-            .set_header(answer.columns.iter().map(|column| column.name.as_str()));
+        let mut table = bare_table();
+        table.set_header(answer.columns.iter().map(|column| column.name.as_str()));
         for row in &answer.rows {
             table.add_row(row.iter().map(Table::text));
         }
@@ -99,7 +101,7 @@ pub(crate) fn query(args: &QueryArgs, console: &Console) -> Result<(), Failure> 
         } else {
             String::new()
         };
-        format!("{table}{more}")
+        format!("{}{more}", drawn(table))
     })
 }
 
@@ -107,11 +109,37 @@ pub(crate) fn query(args: &QueryArgs, console: &Console) -> Result<(), Failure> 
 pub(crate) fn trace(args: &TraceArgs, console: &Console) -> Result<(), Failure> {
     let run = open(&args.run)?;
     if args.what.starts_with("step-") {
-        let found = analytics::checkpoint_documents(&run, &args.what, args.limit).map_err(Failure::usage)?;
+        let found =
+            analytics::checkpoint_documents(&run, &args.what, args.limit).map_err(Failure::reading)?;
         return console.result(&found, || lineage_text(&found));
     }
-    let trace = analytics::trace(&run, &args.what).map_err(Failure::usage)?;
+    if run.stages().is_empty() {
+        return Err(Failure::usage(anyhow!(
+            "no stage is finished in `{}`, so that no document can be found there: expected a run's output (`--run RUN`)",
+            args.run
+        )));
+    }
+    let trace = analytics::trace(&run, &args.what).map_err(|error| match error {
+        analytics::Error::UnknownDocument { .. } => {
+            Failure::usage(anyhow!("{error}{}", how_to_find(&args.what, &args.run)))
+        }
+        error => Failure::reading(error),
+    })?;
     console.result(&trace, || trace_text(&trace))
+}
+
+/// What to do about a key that names no document.
+fn how_to_find(what: &str, run: &str) -> String {
+    if what.len() < 32 && !what.is_empty() && what.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return format!(": an id has 32 hexadecimal digits, this has {}", what.len());
+    }
+    if what.contains("://") || what.len() == 32 {
+        return String::new();
+    }
+    format!(
+        ": expected an id of 32 hexadecimal digits, or a URL; the documents of a file are found with `orchestrator query \
+         {run} \"SELECT id FROM STAGE WHERE source = '{what}'\"`"
+    )
 }
 
 fn lineage_text(found: &analytics::CheckpointDocuments) -> String {

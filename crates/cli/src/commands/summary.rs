@@ -13,6 +13,11 @@ use crate::commands::runs::stats_text;
 use crate::console::{Console, count, table};
 use crate::failure::Failure;
 
+/// Characters of what a model was given and of what it wrote, and lines of that, in a summary.
+const PROMPT_CHARACTERS: usize = 80;
+const SAMPLE_CHARACTERS: usize = 400;
+const SAMPLE_LINES: usize = 8;
+
 /// Prints the summary of an ended job; an error unless it succeeded. Who reads JSON gets one document in either case: of a
 /// job that failed or was cancelled what `describe` says, with its error and the tasks in quarantine.
 pub(crate) fn finish(detail: &JobDetail, output: &str, console: &Console) -> Result<(), Failure> {
@@ -143,11 +148,36 @@ fn closing(report: &Report, output: &str) -> String {
     if let Section::Data(samples) = &report.generated
         && let Some(sample) = samples.first()
     {
-        let shown: String = sample.text.chars().take(400).collect();
-        let _ = writeln!(text, "a sample         {}", shown.replace('\n', "\n                 "));
+        if !sample.prompt.trim().is_empty() {
+            let _ = writeln!(text, "a prompt         {}", tail(&sample.prompt, PROMPT_CHARACTERS));
+        }
+        let _ = writeln!(text, "what it writes   {}", bounded(&sample.text).join("\n                 "));
     }
     let _ = write!(text, "report           {}/report.html", output.trim_end_matches('/'));
     text
+}
+
+/// The end of a text on one line.
+fn tail(text: &str, most: usize) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let line = words.join(" ");
+    match line.chars().count().checked_sub(most) {
+        None | Some(0) => line,
+        Some(over) => format!("…{}", line.chars().skip(over).collect::<String>()),
+    }
+}
+
+/// The first lines of a text that say something, so many that they do not fill a screen.
+fn bounded(text: &str) -> Vec<String> {
+    let shown: String = text.chars().take(SAMPLE_CHARACTERS).collect();
+    let mut lines: Vec<String> =
+        shown.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect();
+    let is_cut = shown.len() < text.len() || lines.len() > SAMPLE_LINES;
+    lines.truncate(SAMPLE_LINES);
+    if is_cut && let Some(last) = lines.last_mut() {
+        last.push('…');
+    }
+    lines
 }
 
 /// At most `most` points, the first and the last among them.
@@ -199,6 +229,8 @@ fn phase_state(state: PhaseState) -> &'static str {
         PhaseState::Waiting => "waiting",
         PhaseState::Running => "running",
         PhaseState::Published => "published",
+        PhaseState::Failed => "failed",
+        PhaseState::Cancelled => "cancelled",
     }
 }
 
@@ -241,7 +273,7 @@ pub(crate) fn detail_text(detail: &JobDetail) -> String {
             ]
         });
         text.push('\n');
-        text += &table(["task", "attempt", "worker", "age", "heard", "doing"], &[1, 3, 4], rows.collect());
+        text += &table(["task", "attempt id", "worker", "age", "heard", "doing"], &[1, 3, 4], rows.collect());
     }
     for task in &detail.quarantined {
         let _ = write!(
@@ -258,6 +290,16 @@ mod tests {
     use orchestrator_proto::v1::PhaseDetail;
 
     use super::*;
+
+    #[test]
+    fn a_sample_of_newlines_does_not_fill_the_screen() {
+        let lines = bounded(&"a\n\n\n\n".repeat(90));
+        assert_eq!((lines.len(), lines[0].as_str(), lines[7].as_str()), (8, "a", "a…"));
+        assert_eq!(bounded("one\n two"), ["one", " two"]);
+        assert!(bounded("\n\n").is_empty());
+        assert_eq!(tail("the \n end of a story", 8), "… a story");
+        assert_eq!(tail("short", 8), "short");
+    }
 
     #[test]
     fn a_table_shows_what_a_gang_tells_in_words() {

@@ -38,6 +38,7 @@ pub(crate) fn summary(id: &JobId, job: &Job) -> JobSummary {
 pub(crate) fn detail(scheduler: &Scheduler, id: &JobId) -> Option<JobDetail> {
     let job = scheduler.state().jobs.get(id)?;
     let now = scheduler.now();
+    let waits = scheduler.waits_for(id).is_some();
     let mut running: Vec<AttemptDetail> = Vec::new();
     let mut phases: Vec<PhaseDetail> = job
         .phases
@@ -46,12 +47,8 @@ pub(crate) fn detail(scheduler: &Scheduler, id: &JobId) -> Option<JobDetail> {
         .map(|(index, phase)| PhaseDetail {
             phase: index as u32,
             name: phase.spec.name.clone(),
-            state: match phase.status {
-                PhaseStatus::Waiting => PhaseState::Waiting,
-                PhaseStatus::Running => PhaseState::Running,
-                PhaseStatus::Published => PhaseState::Published,
-            }
-            .into(),
+            state: phase_state(&job.status, phase.status, job.current_phase() == Some(index as u32), waits)
+                .into(),
             tasks: phase.tasks.len() as u32,
             tasks_done: phase.tasks_done(),
             tasks_running: 0,
@@ -99,6 +96,17 @@ pub(crate) fn detail(scheduler: &Scheduler, id: &JobId) -> Option<JobDetail> {
     Some(JobDetail { summary: Some(summary(id, job)), phases, running, quarantined, waiting })
 }
 
+/// What people see of a phase: the one in which a job ended says how, and the one that waits for workers that it waits.
+fn phase_state(job: &JobStatus, phase: PhaseStatus, is_current: bool, waits: bool) -> PhaseState {
+    match (job, phase) {
+        (_, PhaseStatus::Published) => PhaseState::Published,
+        (JobStatus::Failed(_), _) if is_current => PhaseState::Failed,
+        (JobStatus::Cancelled, PhaseStatus::Running) => PhaseState::Cancelled,
+        (JobStatus::Running, PhaseStatus::Running) if !waits => PhaseState::Running,
+        _ => PhaseState::Waiting,
+    }
+}
+
 fn doing(clock: &LeaseClock, now: u64) -> String {
     match (clock.rank, &clock.progress.rank) {
         (Some(rank), Some(at)) if !at.phase.is_empty() => {
@@ -133,6 +141,7 @@ pub(crate) fn workers(scheduler: &Scheduler) -> Vec<WorkerSummary> {
             memory_bytes: worker.capacity.memory_bytes,
             since_heartbeat_ms: scheduler.now().saturating_sub(worker.last_seen),
             draining: worker.draining,
+            lost: scheduler.is_lost(worker),
             version: worker.version.clone(),
         }
     };
@@ -144,5 +153,29 @@ pub(crate) fn is_over(detail: &JobDetail) -> bool {
     match state {
         JobState::Succeeded | JobState::Failed | JobState::Cancelled => true,
         JobState::Unspecified | JobState::Queued | JobState::Running => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phase_that_does_not_run_is_not_said_to() {
+        use PhaseStatus::{Published, Running, Waiting};
+        let failed = JobStatus::Failed("why".to_owned());
+        for (job, phase, is_current, waits, expected) in [
+            (&JobStatus::Running, Running, true, false, PhaseState::Running),
+            (&JobStatus::Running, Running, true, true, PhaseState::Waiting),
+            (&JobStatus::Running, Waiting, true, false, PhaseState::Waiting),
+            (&JobStatus::Cancelled, Running, true, false, PhaseState::Cancelled),
+            (&JobStatus::Cancelled, Waiting, false, false, PhaseState::Waiting),
+            (&failed, Running, true, false, PhaseState::Failed),
+            (&failed, Waiting, true, false, PhaseState::Failed),
+            (&failed, Waiting, false, false, PhaseState::Waiting),
+            (&failed, Published, false, false, PhaseState::Published),
+        ] {
+            assert_eq!(phase_state(job, phase, is_current, waits), expected, "{job:?} {phase:?}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use orchestrator_proto::v1::workers_server::Workers;
 use orchestrator_proto::v1::{
     Assignment, CommitCheckpointReply, CommitCheckpointRequest, CommitReply, CommitRequest, FailReply,
     FailRequest, FailureKind, GangSeat, HeartbeatReply, HeartbeatRequest, JoinGangReply, JoinGangRequest,
-    LeaseReply, LeaseRequest, RegisterReply, RegisterRequest,
+    LeaseReply, LeaseRequest, LeaveReply, LeaveRequest, RegisterReply, RegisterRequest,
 };
 use orchestrator_proto::{WAIT_MS_MAX, outcome_from_wire, status};
 use orchestrator_scheduler::{
@@ -88,7 +88,7 @@ impl Workers for WorkersService {
         &self,
         request: Request<HeartbeatRequest>,
     ) -> Result<Response<HeartbeatReply>, Status> {
-        let HeartbeatRequest { session, worker, attempts } = request.into_inner();
+        let HeartbeatRequest { session, worker, attempts, draining } = request.into_inner();
         check(&worker, attempts.len())?;
         let attempts = attempts
             .into_iter()
@@ -107,7 +107,7 @@ impl Workers for WorkersService {
             })
             .collect();
         let caller = Caller { worker: WorkerId(worker), session };
-        match self.desk.ask(Event::Heartbeat { caller, attempts }).await? {
+        match self.desk.ask(Event::Heartbeat { caller, attempts, draining }).await? {
             Answer::Renewed { stop } => {
                 let stop = stop.into_iter().map(|attempt| attempt.0).collect();
                 // Nothing asks a worker to drain yet but its own signals.
@@ -199,6 +199,13 @@ impl Workers for WorkersService {
             }
         }
         Ok(Response::new(CommitCheckpointReply {}))
+    }
+
+    async fn leave(&self, request: Request<LeaveRequest>) -> Result<Response<LeaveReply>, Status> {
+        let LeaveRequest { session, worker } = request.into_inner();
+        let caller = Caller { worker: WorkerId(worker), session };
+        self.desk.ask(Event::Leave { caller }).await?;
+        Ok(Response::new(LeaveReply {}))
     }
 }
 

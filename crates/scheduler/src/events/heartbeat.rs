@@ -10,8 +10,10 @@ pub(crate) fn apply(
     scheduler: &mut Scheduler,
     caller: &Caller,
     attempts: Vec<(AttemptId, FencingToken, Progress)>,
+    draining: bool,
 ) -> Result<Answer, Refusal> {
     scheduler.hear(caller)?;
+    scheduler.note_draining(&caller.worker, draining);
     let now = scheduler.now;
     let mut stop = Vec::new();
     for (attempt, token, progress) in attempts {

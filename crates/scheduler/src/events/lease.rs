@@ -23,9 +23,7 @@ pub(crate) fn apply(
 ) -> Result<Answer, Refusal> {
     scheduler.hear(caller)?;
     let worker = &caller.worker;
-    if let Some(entry) = scheduler.clocks.workers.get_mut(worker) {
-        entry.draining = draining;
-    }
+    let draining = scheduler.note_draining(worker, draining);
     scheduler.seat_gangs();
     let mut assignments: Vec<Assignment> = scheduler
         .clocks

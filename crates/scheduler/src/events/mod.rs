@@ -10,6 +10,7 @@ pub(crate) mod fail;
 pub(crate) mod heartbeat;
 pub(crate) mod join_gang;
 pub(crate) mod lease;
+pub(crate) mod leave;
 pub(crate) mod phase_expanded;
 pub(crate) mod phase_published;
 pub(crate) mod register;

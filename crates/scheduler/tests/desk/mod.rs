@@ -156,7 +156,7 @@ impl Desk {
                 (assignment.attempt, assignment.token, progress)
             })
             .collect();
-        let event = Event::Heartbeat { caller: self.caller(worker), attempts };
+        let event = Event::Heartbeat { caller: self.caller(worker), attempts, draining: false };
         match self.step(event).answer {
             Ok(Answer::Renewed { stop }) => stop,
             other => panic!("a heartbeat was answered with {other:?}"),

@@ -271,7 +271,7 @@ impl World {
                     (assignment.attempt, assignment.token, Progress { rank, ..Progress::default() })
                 })
                 .collect();
-            let step = self.step(Event::Heartbeat { caller: caller.clone(), attempts });
+            let step = self.step(Event::Heartbeat { caller: caller.clone(), attempts, draining: false });
             match step.answer {
                 Ok(Answer::Renewed { stop }) => {
                     for attempt in stop {

@@ -14,9 +14,10 @@ use crate::console::Console;
 use crate::failure::Failure;
 
 /// What may be shown; the end of the error for everything else.
-const EXPECTED: &str = "expected a run, a stage's, checkpoint's, tokens' or model directory, `part-`, `dropped-` or \
-    `notes-NNNNN.parquet`, a token shard (`.bin`, `.idx`, `.docs.parquet`), `manifest.json`, `tokenizer.json`, \
-    `metrics.jsonl`, `.safetensors`, or an input (WARC, ARC, WET, JSONL, Parquet, Arrow, text, Markdown, HTML)";
+const EXPECTED: &str = "expected a run, its `stages` or `checkpoints`, a stage's, checkpoint's, tokens' or model directory, \
+    `part-`, `dropped-` or `notes-NNNNN.parquet`, a token shard (`.bin`, `.idx`, `.docs.parquet`), `job.yaml`, \
+    `manifest.json`, `clusters.json`, `samples-NNNNN.json`, `report.json`, `tokenizer.json`, `metrics.jsonl`, \
+    `.safetensors`, or an input (WARC, ARC, WET, JSONL, Parquet, Arrow, text, Markdown, HTML)";
 
 /// What is looked at, and how.
 struct Subject<'a> {
@@ -31,7 +32,7 @@ struct Subject<'a> {
 type Show = fn(&Subject<'_>) -> Result<(), Failure>;
 
 /// Files by the beginning and the end of their names; the first that fits counts.
-const FILES: [(&str, &str, Show); 11] = [
+const FILES: [(&str, &str, Show); 18] = [
     ("part-", ".parquet", rows::documents),
     ("dropped-", ".parquet", rows::dropped),
     ("notes-", ".parquet", rows::notes),
@@ -41,6 +42,13 @@ const FILES: [(&str, &str, Show); 11] = [
     ("manifest.json", "", things::manifest),
     ("tokenizer.json", "", model::tokenizer),
     ("metrics.jsonl", "", things::metrics),
+    ("job.yaml", "", things::yaml),
+    ("clusters.json", "", things::json_file),
+    ("samples-", ".json", things::json_file),
+    ("report.json", "", things::json_file),
+    ("config.json", "", things::json_file),
+    ("state.json", "", things::json_file),
+    ("mixture.json", "", things::json_file),
     ("", ".safetensors", model::tensors),
     ("", "", rows::input),
 ];
@@ -62,8 +70,8 @@ pub(crate) fn run(args: &InspectArgs, console: &Console) -> Result<(), Failure> 
     let file = if is_bare_bucket || !args.path.contains("://") && std::path::Path::new(url).is_dir() {
         None
     } else {
-        let (store, path) = Store::locate(url, OpenOptions::default()).map_err(Failure::usage)?;
-        store.try_stat(&path).map_err(Failure::usage)?.map(|_| (store, path))
+        let (store, path) = Store::locate(url, OpenOptions::default()).map_err(Failure::reading)?;
+        store.try_stat(&path).map_err(Failure::reading)?.map(|_| (store, path))
     };
     if let Some((store, path)) = file {
         let subject = Subject { store, path, url, rows: args.rows, console };
@@ -74,20 +82,45 @@ pub(crate) fn run(args: &InspectArgs, console: &Console) -> Result<(), Failure> 
             None => Err(unknown(url)),
         };
     }
-    let store = Store::open(url).map_err(Failure::usage)?;
+    let store = Store::open(url).map_err(Failure::reading)?;
     for (name, show) in DIRECTORIES {
-        let path = RelativePath::new(name).map_err(Failure::usage)?;
-        if store.try_stat(&path).map_err(Failure::usage)?.is_some() {
+        let path = RelativePath::new(name).map_err(Failure::reading)?;
+        if store.try_stat(&path).map_err(Failure::reading)?.is_some() {
             return show(&Subject { store, path, url, rows: args.rows, console });
         }
     }
-    if store.list(&RelativePath::root()).map_err(Failure::usage)?.is_empty()
+    // Directories of a run that nothing but their names tells.
+    match url.rsplit('/').next() {
+        Some("stages") => {
+            let run = url.strip_suffix("stages").map_or("", |run| run.trim_end_matches('/'));
+            let run = if run.is_empty() && !url.starts_with('/') { "." } else { run };
+            let store = Store::open(if run.is_empty() { "/" } else { run }).map_err(Failure::reading)?;
+            return run_figures(&Subject {
+                path: RelativePath::root(),
+                store,
+                url,
+                rows: args.rows,
+                console,
+            });
+        }
+        Some("checkpoints") => {
+            return things::checkpoints(&Subject {
+                path: RelativePath::root(),
+                store,
+                url,
+                rows: args.rows,
+                console,
+            });
+        }
+        _ => {}
+    }
+    if store.list(&RelativePath::root()).map_err(Failure::reading)?.is_empty()
         && !std::path::Path::new(url).exists()
     {
         return Err(Failure::usage(anyhow!("`{url}` does not exist")));
     }
     let below = |directory: &str| RelativePath::new(directory).and_then(|path| store.list(&path));
-    if below("stages").map_err(Failure::usage)?.is_empty() {
+    if below("stages").map_err(Failure::reading)?.is_empty() {
         return Err(unknown(url));
     }
     run_figures(&Subject { path: RelativePath::root(), store, url, rows: args.rows, console })
@@ -98,7 +131,7 @@ fn unknown(url: &str) -> Failure {
 }
 
 fn run_figures(subject: &Subject<'_>) -> Result<(), Failure> {
-    let run = Run::open_in(subject.store.clone(), None).map_err(Failure::usage)?;
+    let run = Run::open_in(subject.store.clone(), None).map_err(Failure::reading)?;
     let stats = orchestrator_analytics::stats(&run);
     subject.console.result(&stats, || stats_text(&stats))
 }
@@ -106,13 +139,13 @@ fn run_figures(subject: &Subject<'_>) -> Result<(), Failure> {
 impl Subject<'_> {
     /// Reads a small file beside the subject's, or the subject's own.
     fn read(&self, path: &RelativePath, limit: u64) -> Result<Vec<u8>, Failure> {
-        self.store.read_all(path, limit).map_err(Failure::usage)
+        self.store.read_all(path, limit).map_err(Failure::reading)
     }
 
     /// A file in the directory that the subject lies in, or is.
     fn beside(&self, name: &str) -> Result<RelativePath, Failure> {
         let directory = self.path.as_str().rsplit_once('/').map_or("", |(directory, _)| directory);
-        RelativePath::new(directory).and_then(|path| path.join(name)).map_err(Failure::usage)
+        RelativePath::new(directory).and_then(|path| path.join(name)).map_err(Failure::reading)
     }
 
     /// The format that the name tells, if it tells one.

@@ -38,7 +38,7 @@ pub(super) fn directory(subject: &Subject<'_>) -> Result<(), Failure> {
     let tensors = header(subject, &path)?;
     let parameters: u64 = tensors.iter().map(Tensor::parameters).fold(0, u64::saturating_add);
     let tokenizer = subject.beside("tokenizer.json")?;
-    let vocabulary = match subject.store.try_stat(&tokenizer).map_err(Failure::usage)? {
+    let vocabulary = match subject.store.try_stat(&tokenizer).map_err(Failure::reading)? {
         Some(_) => Some(vocabulary(&json_file(subject, &tokenizer)?)),
         None => None,
     };
@@ -126,8 +126,8 @@ fn header(subject: &Subject<'_>, path: &RelativePath) -> Result<Vec<Tensor>, Fai
     let wrong = |what: String| Failure::usage(anyhow!("`{}` is no safetensors file: {what}", path.as_str()));
     let read = |range: std::ops::Range<u64>| -> Result<Vec<u8>, Failure> {
         let mut bytes = Vec::new();
-        let mut reader = subject.store.open_reader(path, Some(range)).map_err(Failure::usage)?;
-        reader.read_to_end(&mut bytes).map_err(Failure::usage)?;
+        let mut reader = subject.store.open_reader(path, Some(range)).map_err(Failure::reading)?;
+        reader.read_to_end(&mut bytes).map_err(Failure::reading)?;
         Ok(bytes)
     };
     let length =

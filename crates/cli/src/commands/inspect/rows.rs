@@ -26,9 +26,9 @@ fn shortened(text: &str) -> String {
 
 pub(super) fn documents(subject: &Subject<'_>) -> Result<(), Failure> {
     let reader =
-        DocumentReader::open(&subject.store, &subject.path, Projection::All).map_err(Failure::usage)?;
+        DocumentReader::open(&subject.store, &subject.path, Projection::All).map_err(Failure::reading)?;
     let total = reader.rows();
-    let shown = reader.take(subject.rows).collect::<Result<Vec<_>, _>>().map_err(Failure::usage)?;
+    let shown = reader.take(subject.rows).collect::<Result<Vec<_>, _>>().map_err(Failure::reading)?;
     let value: Vec<Value> = shown
         .iter()
         .map(|document| {
@@ -54,9 +54,9 @@ pub(super) fn documents(subject: &Subject<'_>) -> Result<(), Failure> {
 }
 
 pub(super) fn dropped(subject: &Subject<'_>) -> Result<(), Failure> {
-    let reader = DroppedReader::open(&subject.store, &subject.path).map_err(Failure::usage)?;
+    let reader = DroppedReader::open(&subject.store, &subject.path).map_err(Failure::reading)?;
     let total = reader.rows();
-    let shown = reader.take(subject.rows).collect::<Result<Vec<_>, _>>().map_err(Failure::usage)?;
+    let shown = reader.take(subject.rows).collect::<Result<Vec<_>, _>>().map_err(Failure::reading)?;
     let value: Vec<Value> = shown
         .iter()
         .map(|row| {
@@ -78,9 +78,9 @@ pub(super) fn dropped(subject: &Subject<'_>) -> Result<(), Failure> {
 }
 
 pub(super) fn notes(subject: &Subject<'_>) -> Result<(), Failure> {
-    let reader = NotesReader::open(&subject.store, &subject.path).map_err(Failure::usage)?;
+    let reader = NotesReader::open(&subject.store, &subject.path).map_err(Failure::reading)?;
     let total = reader.rows();
-    let shown = reader.take(subject.rows).collect::<Result<Vec<_>, _>>().map_err(Failure::usage)?;
+    let shown = reader.take(subject.rows).collect::<Result<Vec<_>, _>>().map_err(Failure::reading)?;
     let value: Vec<Value> = shown
         .iter()
         .map(|(id, note)| {
@@ -104,10 +104,10 @@ pub(super) fn notes(subject: &Subject<'_>) -> Result<(), Failure> {
 pub(super) fn token_documents(subject: &Subject<'_>) -> Result<(), Failure> {
     let path = subject.path.as_str();
     let stem =
-        RelativePath::new(path.strip_suffix(".docs.parquet").unwrap_or(path)).map_err(Failure::usage)?;
-    let reader = TokenDocumentReader::open(&subject.store, &stem).map_err(Failure::usage)?;
+        RelativePath::new(path.strip_suffix(".docs.parquet").unwrap_or(path)).map_err(Failure::reading)?;
+    let reader = TokenDocumentReader::open(&subject.store, &stem).map_err(Failure::reading)?;
     let total = reader.rows();
-    let shown = reader.take(subject.rows).collect::<Result<Vec<_>, _>>().map_err(Failure::usage)?;
+    let shown = reader.take(subject.rows).collect::<Result<Vec<_>, _>>().map_err(Failure::reading)?;
     let value: Vec<Value> = shown
         .iter()
         .map(|row| json!({ "id": row.id, "sequence": row.sequence, "offset": row.offset, "length": row.length }))
@@ -128,14 +128,14 @@ pub(super) fn token_documents(subject: &Subject<'_>) -> Result<(), Failure> {
 pub(super) fn input(subject: &Subject<'_>) -> Result<(), Failure> {
     let (format, compression) = subject.format().ok_or_else(|| unknown(subject.url))?;
     let input = if format.seeks() {
-        Input::Seekable(subject.store.open_seekable(&subject.path).map_err(Failure::usage)?, None)
+        Input::Seekable(subject.store.open_seekable(&subject.path).map_err(Failure::reading)?, None)
     } else {
-        Input::Stream(subject.store.open_reader(&subject.path, None).map_err(Failure::usage)?)
+        Input::Stream(subject.store.open_reader(&subject.path, None).map_err(Failure::reading)?)
     };
     let options = ReaderOptions::default();
     let records = formats::open(subject.url, input, format, compression, Start::default(), &options);
-    let records = records.map_err(Failure::usage)?.take(subject.rows).collect::<Result<Vec<_>, _>>();
-    let shown: Vec<Shown> = records.map_err(Failure::usage)?.into_iter().map(Shown::of).collect();
+    let records = records.map_err(Failure::reading)?.take(subject.rows).collect::<Result<Vec<_>, _>>();
+    let shown: Vec<Shown> = records.map_err(Failure::reading)?.into_iter().map(Shown::of).collect();
     if shown.is_empty() {
         return Err(Failure::usage(anyhow!("`{}` holds no record", subject.url)));
     }

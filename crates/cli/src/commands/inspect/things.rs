@@ -12,7 +12,7 @@ use orchestrator_train::checkpoint::Manifest;
 use serde_json::{Value, json};
 
 use super::Subject;
-use crate::console::{count, table};
+use crate::console::{count, digits, table};
 use crate::failure::Failure;
 
 /// The largest manifest that is shown.
@@ -25,16 +25,16 @@ const LINE_LIMIT: u64 = 1 << 16;
 pub(super) fn shard(subject: &Subject<'_>) -> Result<(), Failure> {
     let path = subject.path.as_str();
     let stem = path.strip_suffix(".bin").or(path.strip_suffix(".idx")).unwrap_or(path);
-    let index = RelativePath::new(format!("{stem}.idx")).map_err(Failure::usage)?;
-    if subject.store.try_stat(&index).map_err(Failure::usage)?.is_none() {
+    let index = RelativePath::new(format!("{stem}.idx")).map_err(Failure::reading)?;
+    if subject.store.try_stat(&index).map_err(Failure::reading)?.is_none() {
         let index = index.file_name();
         return Err(Failure::usage(anyhow!(
             "`{}` is no token shard: expected `{index}` beside it",
             subject.url
         )));
     }
-    let stem = RelativePath::new(stem).map_err(Failure::usage)?;
-    let shard = TokenShard::open(&subject.store, &stem).map_err(Failure::usage)?;
+    let stem = RelativePath::new(stem).map_err(Failure::reading)?;
+    let shard = TokenShard::open(&subject.store, &stem).map_err(Failure::reading)?;
     let longest =
         (0..shard.sequences()).filter_map(|n| shard.sequence(n)).map(|span| span.end - span.start).max();
     let value = json!({ "shard": stem.as_str(), "sequences": shard.sequences(), "tokens": shard.tokens(),
@@ -95,7 +95,7 @@ pub(super) fn checkpoint(subject: &Subject<'_>) -> Result<(), Failure> {
     let bytes = subject.read(&path, MANIFEST_LIMIT).map_err(|_| {
         Failure::usage(anyhow!("`{}` has no manifest.json: it is no committed checkpoint", subject.url))
     })?;
-    let manifest = Manifest::parse(&bytes).map_err(Failure::usage)?;
+    let manifest = Manifest::parse(&bytes).map_err(Failure::reading)?;
     subject.console.result(&manifest, || {
         let rows =
             manifest.files.iter().map(|file| [file.path.clone(), count(file.bytes), file.xxh3.clone()]);
@@ -109,16 +109,67 @@ pub(super) fn checkpoint(subject: &Subject<'_>) -> Result<(), Failure> {
     })
 }
 
+/// All checkpoints of a run.
+pub(super) fn checkpoints(subject: &Subject<'_>) -> Result<(), Failure> {
+    let mut found = Vec::new();
+    for entry in subject.store.list(&RelativePath::root()).map_err(Failure::reading)? {
+        let Some(name) = entry.path.as_str().strip_suffix("/manifest.json") else { continue };
+        let manifest =
+            Manifest::parse(&subject.read(&entry.path, MANIFEST_LIMIT)?).map_err(Failure::reading)?;
+        found.push((name.to_owned(), manifest));
+    }
+    if found.is_empty() {
+        return Err(Failure::usage(anyhow!("`{}` holds no committed checkpoint", subject.url)));
+    }
+    found.sort_by(|(_, first), (_, second)| first.step.cmp(&second.step));
+    let bytes =
+        |manifest: &Manifest| manifest.files.iter().map(|file| file.bytes).fold(0, u64::saturating_add);
+    let value: Vec<Value> = found
+        .iter()
+        .map(|(name, manifest)| {
+            json!({ "checkpoint": name, "step": manifest.step, "world_size": manifest.world_size,
+                "files": manifest.files.len(), "bytes": bytes(manifest) })
+        })
+        .collect();
+    subject.console.result(&value, || {
+        let rows = found.iter().map(|(name, manifest)| {
+            [
+                name.clone(),
+                count(manifest.step),
+                manifest.world_size.to_string(),
+                ByteSize(bytes(manifest)).to_string(),
+            ]
+        });
+        table(["checkpoint", "step", "ranks", "size"], &[1, 2, 3], rows.collect())
+    })
+}
+
+/// A file of JSON that is for programs, laid out.
+pub(super) fn json_file(subject: &Subject<'_>) -> Result<(), Failure> {
+    let bytes = subject.read(&subject.path, MANIFEST_LIMIT)?;
+    let value: Value = serde_json::from_slice(&bytes).map_err(|error| {
+        Failure::usage(anyhow!("`{}` is not the JSON that was expected: {error}", subject.url))
+    })?;
+    subject.console.result(&value, || format!("{value:#}"))
+}
+
+/// A resolved job.
+pub(super) fn yaml(subject: &Subject<'_>) -> Result<(), Failure> {
+    let bytes = subject.read(&subject.path, MANIFEST_LIMIT)?;
+    let text = orchestrator_job::decode(bytes, subject.url)?;
+    subject.console.result(&json!({ "yaml": text }), || text.clone())
+}
+
 /// The last steps of a training.
 pub(super) fn metrics(subject: &Subject<'_>) -> Result<(), Failure> {
-    let reader = subject.store.open_reader(&subject.path, None).map_err(Failure::usage)?;
+    let reader = subject.store.open_reader(&subject.path, None).map_err(Failure::reading)?;
     let mut reader = BufReader::new(reader);
     let (mut lines, mut steps) = (std::collections::VecDeque::new(), 0u64);
     let mut line = Vec::new();
     loop {
         line.clear();
         let read = reader.by_ref().take(LINE_LIMIT).read_until(b'\n', &mut line);
-        if read.map_err(Failure::usage)? == 0 {
+        if read.map_err(Failure::reading)? == 0 {
             break;
         }
         if let Ok(value) = serde_json::from_slice::<Value>(&line) {
@@ -130,7 +181,11 @@ pub(super) fn metrics(subject: &Subject<'_>) -> Result<(), Failure> {
         }
     }
     subject.console.result(&json!({ "steps": steps, "last": lines }), || {
-        let number = |line: &Value, key: &str| line.get(key).map(Value::to_string).unwrap_or_default();
+        let number = |line: &Value, key: &str| match line.get(key) {
+            Some(Value::Number(number)) => number.as_f64().map_or_else(|| number.to_string(), digits),
+            Some(value) => value.to_string(),
+            None => String::new(),
+        };
         let rows =
             lines.iter().map(|line| ["step", "loss", "validation_loss", "lr"].map(|key| number(line, key)));
         format!(
