@@ -79,7 +79,7 @@ fn naughty_strings_go_through_every_stage() {
 pipeline:
   - read: {paths: [\"corpus/*\"]}
   - clean: {markdown: strip}
-  - language: {keep: [en, de, zh, ja, und]}
+  - language: {keep: [en, de, zh, ja]}
   - filter: {rules: [gopher-repetition, gopher-quality, c4, fineweb]}
   - dedup: {method: minhash}
   - pii: {}

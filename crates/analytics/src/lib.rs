@@ -36,9 +36,9 @@ pub use error::Error;
 pub use lineage::{CheckpointDocuments, ShardDocuments, SourceDocuments, checkpoint_documents};
 pub use query::{Column, Table, query};
 pub use report::{
-    AuditedStage, Bin, ClusterSize, Digested, DroppedSample, Duplicates, Generated, Headline, LanguageShare,
-    Languages, Lengths, Malformed, MalformedFile, NOT_VALIDATED, Report, Sample, Section, TrainingSummary,
-    report, report_html, stored_report,
+    AuditedStage, Bin, ClusterSize, Digested, DroppedSample, Duplicates, Generated, Headline, Inputs,
+    LanguageShare, Languages, Lengths, Malformed, MalformedFile, NOT_VALIDATED, Report, Sample, Section,
+    TrainingSummary, report, report_html, stored_report,
 };
 pub use run::{Run, Stage};
 pub use stats::{RuleCount, StageFigures, Stats, stats};

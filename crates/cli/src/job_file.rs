@@ -109,7 +109,7 @@ pub(crate) fn freeze(loaded: Loaded, console: &Console) -> Result<Resolved, Unfr
             Ok(found) => {
                 if let Err((key, message)) = look_into(config, &key, &url, &found) {
                     is_absence = false;
-                    findings.note_stage(stage as usize, config.name(), key, message);
+                    findings.note_stage(stage as usize, config.name(), &key, message);
                 }
                 files.extend(found.into_iter().map(|(url, entry)| frozen(stage, &key, url, entry)));
             }
@@ -189,17 +189,12 @@ fn check_model(stage: &str, url: &str) -> Result<(), String> {
 }
 
 /// Whether a stage can use the files that its key names, as far as that is cheaply known; if not, which key is wrong.
-fn look_into(
-    stage: &Stage,
-    key: &str,
-    url: &str,
-    found: &[(String, Entry)],
-) -> Result<(), (&'static str, String)> {
+fn look_into(stage: &Stage, key: &str, url: &str, found: &[(String, Entry)]) -> Result<(), (String, String)> {
     if found.iter().any(|(_, entry)| entry.bytes > LOOKED_INTO_BYTES) {
         return Ok(());
     }
     let said = |error: &dyn std::error::Error| format!("`{url}`: {}", in_words(error));
-    let read = |key| read_all(found).map_err(|error| (key, said(&error)));
+    let read = |key: &str| read_all(found).map_err(|error| (key.to_owned(), said(&error)));
     match (stage, key) {
         (Stage::Tokenize(config), "tokenizer") => {
             let is_found = |source: &TokenizerSource| {
@@ -210,21 +205,23 @@ fn look_into(
             };
             match Tokenizer::load(&source, &read("tokenizer")?, &config.end_of_text) {
                 Ok(_) => Ok(()),
-                Err(error @ TokenizerError::NoEndOfText { .. }) => Err(("end_of_text", said(&error))),
-                Err(error) => Err(("tokenizer", said(&error))),
+                Err(error @ TokenizerError::NoEndOfText { .. }) => {
+                    Err(("end_of_text".to_owned(), said(&error)))
+                }
+                Err(error) => Err(("tokenizer".to_owned(), said(&error))),
             }
         }
         (Stage::Quality(config), "model") => match QualityStep::new(config, &read("model")?.concat(), 0) {
             Ok(_) => Ok(()),
-            Err(error @ QualityError::UnknownLabel { .. }) => Err(("label", said(&error))),
-            Err(error) => Err(("model", said(&error))),
+            Err(error @ QualityError::UnknownLabel { .. }) => Err(("label".to_owned(), said(&error))),
+            Err(error) => Err(("model".to_owned(), said(&error))),
         },
         (Stage::Perplexity(config), "model") => PerplexityStep::new(config, &read("model")?.concat())
             .map(|_| ())
-            .map_err(|error| ("model", said(&error))),
-        (Stage::Language(_), "model") => match fasttext::Model::read(&read("model")?.concat()) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(("model", said(&error))),
+            .map_err(|error| ("model".to_owned(), said(&error))),
+        (Stage::Language(config), "model") => match fasttext::Model::read(&read("model")?.concat()) {
+            Ok(model) => config.check_labels(&model).map_err(|error| (error.key, error.message)),
+            Err(error) => Err(("model".to_owned(), said(&error))),
         },
         _ => Ok(()),
     }

@@ -19,7 +19,7 @@ pub mod task;
 
 pub use demand::demand;
 pub use expand::{ExpandError, Frozen, expand, expand_frozen};
-pub use parse::{Findings, JobFile, JobFileError, decode, parse};
+pub use parse::{Findings, JobFile, JobFileError, decode, nearest, parse};
 pub use plan::{Phase, PhaseKind, Plan, PlannedStage};
 pub use resolve::{Resolved, StageFile, Surroundings, difference, fingerprints, takes_glob};
 pub use schema::{reference, schema};

@@ -515,19 +515,27 @@ fn choose_stage(
 ) -> Result<Vec<InputFile>, InputError> {
     let wrong = |message: String| InputError::Run { run: run.to_owned(), message };
     let name_of = |directory: &str| directory.split_once('-').map_or("", |(_, name)| name).to_owned();
-    let Some(place) =
-        stages.iter().position(|(directory, _)| directory == stage || name_of(directory) == stage)
-    else {
-        let known: Vec<String> = stages.iter().map(|(directory, _)| format!("`{directory}`")).collect();
-        return Err(wrong(format!(
-            "it has no finished stage `{stage}`, expected one of: {}",
-            known.join(", ")
-        )));
-    };
     let has_parts = |path: &RelativePath| -> Result<Option<StageManifest>, InputError> {
         let manifest = StageManifest::read(store, path)?;
         let parts = manifest.files.iter().any(|file| file.path.file_name().starts_with("part-"));
         Ok(parts.then_some(manifest))
+    };
+    let Some(place) =
+        stages.iter().position(|(directory, _)| directory == stage || name_of(directory) == stage)
+    else {
+        let names: Vec<String> = stages.iter().map(|(directory, _)| name_of(directory)).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut readable = Vec::new();
+        for (directory, path) in stages {
+            if has_parts(path)?.is_some() {
+                readable.push(format!("`{directory}`"));
+            }
+        }
+        return Err(wrong(format!(
+            "it has no finished stage `{stage}`{}; expected one of those that wrote documents: {}",
+            orchestrator_job::nearest(stage, &names),
+            readable.join(", ")
+        )));
     };
     let Some(manifest) = has_parts(&stages[place].1)? else {
         let mut nearest = None;

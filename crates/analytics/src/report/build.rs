@@ -2,7 +2,7 @@
 
 use polars::prelude::col;
 
-use super::{Digested, Headline, Report, Section, TrainingSummary, documents, malformed, samples};
+use super::{Digested, Headline, Report, Section, TrainingSummary, documents, job, malformed, samples};
 use crate::error::Error;
 use crate::run::Run;
 use crate::stats::stats;
@@ -29,6 +29,10 @@ pub fn report(run: &Run) -> Result<Report, Error> {
         name: run.name().map(str::to_owned),
         seed: run.seed(),
         digest: stages.last().map(|s| Digested { stage: s.stage.clone(), digest: s.digest.clone() }),
+        inputs: job::inputs(run),
+        options: job::options(run)?,
+        parameters: job::parameters(run)?,
+        vocabulary: job::vocabulary(run),
         headline: headline(run, metrics.as_ref())?,
         lengths: documents::lengths(run, &seen),
         languages: documents::languages(run)?,

@@ -7,6 +7,7 @@ use orchestrator_core::units::ByteSize;
 use orchestrator_storage::clusters::ClusterSample;
 
 use super::chart::{BarChart, Group, LineChart, Series};
+use super::numbers::{binary, count, percent, share, short, width};
 use super::{
     AuditedStage, DroppedSample, Duplicates, Generated, Languages, Lengths, Report, Sample, Section,
     TrainingSummary,
@@ -23,6 +24,8 @@ struct Page<'a> {
     title: &'a str,
     seed: Option<u64>,
     digest: Option<&'a super::Digested>,
+    inputs: Vec<String>,
+    options: &'a [super::StageOptions],
     tiles: Vec<Tile>,
     funnel: Vec<FunnelStage>,
     lengths: Section<HistogramView<'a>>,
@@ -126,6 +129,8 @@ pub fn report_html(report: &Report) -> Result<String, Error> {
         title: report.name.as_deref().unwrap_or("Unnamed run"),
         seed: report.seed,
         digest: report.digest.as_ref(),
+        inputs: report.inputs.iter().map(inputs).collect(),
+        options: &report.options,
         tiles: tiles(report),
         funnel: funnel(report),
         lengths: view(&report.lengths, lengths),
@@ -167,6 +172,12 @@ fn tiles(report: &Report) -> Vec<Tile> {
         let per_document = tokens as f64 / head.documents_kept.max(1) as f64;
         tiles.push(tile("Tokens", short(tokens), format!("{per_document:.0} a document")));
     }
+    if let Some(entries) = report.vocabulary {
+        tiles.push(tile("Vocabulary", count(entries), String::new()));
+    }
+    if let Some(parameters) = report.parameters {
+        tiles.push(tile("Parameters", short(parameters), String::new()));
+    }
     if let Some(steps) = head.steps {
         tiles.push(tile("Training steps", count(steps), String::new()));
     }
@@ -175,6 +186,13 @@ fn tiles(report: &Report) -> Vec<Tile> {
         tiles.push(tile("Final loss", format!("{loss:.3}"), note));
     }
     tiles
+}
+
+/// `3 files (1.2 MB): a.jsonl, b.jsonl, c.jsonl`.
+fn inputs(read: &super::Inputs) -> String {
+    let more = if read.files > read.first.len() as u64 { ", …" } else { "" };
+    let files = if read.files == 1 { "file" } else { "files" };
+    format!("{} {files} ({}): {}{more}", count(read.files), ByteSize(read.bytes), read.first.join(", "))
 }
 
 fn tile(name: &'static str, value: String, note: String) -> Tile {
@@ -429,90 +447,14 @@ fn stage_row(stage: &StageFigures) -> StageRow<'_> {
     }
 }
 
-/// A whole number with its thousands apart.
-fn count(value: u64) -> String {
-    let digits = value.to_string();
-    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
-/// A large number in three digits: `12.3 M`.
-fn short(value: u64) -> String {
-    for (unit, suffix) in [(1e12, "T"), (1e9, "G"), (1e6, "M")] {
-        let scaled = value as f64 / unit;
-        if scaled >= 1.0 {
-            let digits = usize::from(scaled < 10.0) + usize::from(scaled < 100.0);
-            return format!("{scaled:.digits$} {suffix}");
-        }
-    }
-    count(value)
-}
-
-/// A power of two as people write sizes: `4 Ki`.
-fn binary(value: u64) -> String {
-    match value {
-        0..0x400 => value.to_string(),
-        0x400..0x10_0000 => format!("{} Ki", value >> 10),
-        0x10_0000..0x4000_0000 => format!("{} Mi", value >> 20),
-        _ => format!("{} Gi", value >> 30),
-    }
-}
-
-fn share(value: u64, of: u64, what: &str) -> String {
-    if of == 0 { String::new() } else { format!("{} {what}", percent(value, of)) }
-}
-
-/// A share in percent. It is never shown as 0 or 100 where it is not quite.
-fn percent(value: u64, of: u64) -> String {
-    if of == 0 {
-        return "–".to_owned();
-    }
-    let share = value as f64 / of as f64 * 100.0;
-    match value {
-        0 => "0%".to_owned(),
-        _ if value == of => "100%".to_owned(),
-        _ if share < 0.1 => "<0.1%".to_owned(),
-        _ if share > 99.9 => ">99.9%".to_owned(),
-        _ => format!("{share:.1}%"),
-    }
-}
-
-/// The width of a bar in percent, for a style attribute.
-fn width(value: u64, largest: u64) -> String {
-    format!("{:.2}", value as f64 / largest.max(1) as f64 * 100.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_read_well() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!(
-            [999_999, 1_000_000, 12_345_678, 2_500_000_000].map(short),
-            ["999,999", "1.00 M", "12.3 M", "2.50 G"]
-        );
-        assert_eq!([512, 1024, 4096, 1 << 20].map(binary), ["512", "1 Ki", "4 Ki", "1 Mi"]);
-    }
 
     #[test]
     fn a_bin_of_one_length_is_named_by_it() {
         let bin = |from, to| super::super::Bin { from, to, kept: 0, dropped: 0 };
         let bins = [bin(0, 2), bin(2, 3), bin(1_024, 1_449)];
         assert_eq!(bins.map(|bin| extent(&bin, " to ")), ["0 to 1", "2", "1,024 to 1,448"]);
-    }
-
-    #[test]
-    fn a_share_never_claims_all_or_nothing_falsely() {
-        assert_eq!(percent(1, 100_000), "<0.1%");
-        assert_eq!(percent(99_999, 100_000), ">99.9%");
-        assert_eq!((percent(0, 9), percent(9, 9), percent(0, 0)), ("0%".into(), "100%".into(), "–".into()));
     }
 }

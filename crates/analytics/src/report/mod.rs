@@ -4,7 +4,9 @@ mod build;
 mod chart;
 mod documents;
 mod html;
+mod job;
 mod malformed;
+mod numbers;
 mod samples;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use build::{report, stored_report};
 pub use documents::{AuditedStage, Bin, ClusterSize, Duplicates, LanguageShare, Languages, Lengths};
 pub use html::report_html;
+pub use job::{Inputs, StageOptions};
 pub use malformed::{Malformed, MalformedFile};
 pub use samples::{DroppedSample, Generated, Sample};
 
@@ -48,6 +51,18 @@ pub struct Report {
     pub seed: Option<u64>,
     /// The digest of the last stage.
     pub digest: Option<Digested>,
+    /// What the read stages read.
+    #[serde(default)]
+    pub inputs: Vec<Inputs>,
+    /// What the job asked for, defaults written out.
+    #[serde(default)]
+    pub options: Vec<StageOptions>,
+    /// Numbers that the model holds; absent where there is none.
+    #[serde(default)]
+    pub parameters: Option<u64>,
+    /// Entries of the tokenizer; absent where there is none.
+    #[serde(default)]
+    pub vocabulary: Option<u64>,
     /// The figures that stand at the top.
     pub headline: Headline,
     /// Figures of every stage.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use orchestrator_core::{Digest, StageSamples, TaskSamples};
+use orchestrator_core::{Digest, DocumentId, StageSamples, TaskSamples};
 use polars::prelude::{DataFrame, Expr, LazyFrame, col, lit};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -61,6 +61,13 @@ pub struct DroppedSample {
     pub bytes: Option<u64>,
     /// The text's beginning, as the stage had it that dropped it.
     pub text: Option<String>,
+}
+
+impl DroppedSample {
+    /// How the value stands to the rule: a survivor's id is no threshold.
+    pub(super) fn relation(&self) -> &'static str {
+        if self.value.parse::<DocumentId>().is_ok() { "in favour of" } else { "at" }
+    }
 }
 
 /// What the model wrote.

@@ -265,7 +265,10 @@ mod tests {
 
     #[test]
     fn a_log_is_told_of_each_phase_once_and_of_long_ones_now_and_then() {
+        use JobState::{Failed, Running as Runs, Succeeded};
+        use PhaseState::{Published, Running, Waiting};
         use orchestrator_proto::v1::{JobState, JobSummary};
+
         let phase = |number, state: PhaseState, done| PhaseDetail {
             phase: number,
             name: ["map", "train"][number as usize].to_owned(),
@@ -279,8 +282,6 @@ mod tests {
             phases,
             ..JobDetail::default()
         };
-        use JobState::{Failed, Running as Runs, Succeeded};
-        use PhaseState::{Published, Running, Waiting};
         let begin = Instant::now();
         let mut lines = Lines::new(begin);
         let mut at = |seconds, detail: &JobDetail| lines.of(detail, begin + Duration::from_secs(seconds));

@@ -129,7 +129,7 @@ fn sight(found: Unexpected<'_>) -> String {
 }
 
 /// A question about the name that was meant, if one is near.
-pub(super) fn nearest(found: &str, expected: &[&str]) -> String {
+pub fn nearest(found: &str, expected: &[&str]) -> String {
     let distance = |name: &&str| strsim::damerau_levenshtein(&name.to_lowercase(), &found.to_lowercase());
     let best = expected.iter().map(|name| (distance(name), *name)).min();
     match best {

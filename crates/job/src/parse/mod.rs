@@ -14,6 +14,7 @@ mod value;
 
 use serde::Deserialize;
 
+pub use fault::nearest;
 pub use report::{JobFileError, Problem};
 pub use tree::{Position, Segment};
 

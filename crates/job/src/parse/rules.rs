@@ -1,7 +1,7 @@
 //! Rules that no single type can say: values of a stage, and the order of stages.
 
 use orchestrator_core::units::ByteSize;
-use orchestrator_text::language::short_code;
+use orchestrator_text::language::{is_code, short_code};
 
 use super::Findings;
 use super::tree::Segment;
@@ -19,7 +19,7 @@ pub(super) fn check(job: &Job, indices: &[usize], findings: &mut Findings) {
     let all_read = findings.is_empty();
     check_keys(job, findings);
     for (stage, &index) in job.pipeline.iter().zip(indices) {
-        if let Err(error) = stage.validate() {
+        for error in stage.problems() {
             findings.note_stage(index, stage.name(), &error.key, error.message);
         }
         check_languages(stage, index, findings);
@@ -68,7 +68,7 @@ fn check_languages(stage: &Stage, index: usize, findings: &mut Findings) {
         findings.note_stage(index, stage.name(), "languages", message);
     }
     for (place, language) in languages.iter().enumerate() {
-        if !matches!(language.len(), 2 | 3) || !language.bytes().all(|byte| byte.is_ascii_lowercase()) {
+        if !is_code(language) {
             let message =
                 format!("`{language}` is no language: expected an ISO 639 code such as `en` or `yue`");
             findings.note_stage(index, stage.name(), &format!("languages[{place}]"), message);

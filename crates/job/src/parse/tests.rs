@@ -7,7 +7,7 @@ output: ./runs/tiny-gpt
 pipeline:
   - read:     {paths: ["corpus/**/*.warc.gz"]}
   - clean:
-  - language: {keep: [en, no]}
+  - language: {keep: [en, no], model: lid.176.ftz}
   - dedup:    {}
   - pii
   - tokenize: {train: {model: bpe, vocab_size: 8192}}
@@ -98,6 +98,10 @@ bad_jobs! {
     heads_that_do_not_divide: with_pipeline(
         "  - read: {paths: [a.md]}\n  - tokenize: {tokenizer: t.json}\n  - train:\n      model: {layers: 1, heads: 3, width: 8, context: 8}\n      steps: 5\n"
     );
+    mistakes_of_one_stage_do_not_hide_each_other: with_pipeline(
+        "  - read:\n      paths: [a.md]\n      run: ./runs/x\n  - language: {keep: [en, english]}\n  - tokenize: {tokenizer: t.json}\n  - train:\n      model: {layers: 1, heads: 3, width: 8, context: 8}\n      steps: 5\n      tokens: 5\n      precision: bf16\n      deterministic: false\n"
+    );
+    a_language_that_nothing_detects: with_pipeline("  - read: {paths: [a.md]}\n  - language: {keep: [en, xx]}\n  - pii: {languages: [xx]}\n");
     a_language_that_is_none: with_pipeline("  - read: {paths: [a.md]}\n  - pii: {languages: [en, English]}\n");
     three_betas: with_pipeline(
         "  - read: {paths: [a.md]}\n  - tokenize: {tokenizer: t.json}\n  - train:\n      model: {layers: 1, heads: 1, width: 8, context: 8}\n      steps: 5\n      optimizer: {betas: [0.9]}\n"

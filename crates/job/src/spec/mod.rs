@@ -203,22 +203,24 @@ impl Stage {
         }
     }
 
-    /// Checks what a type cannot say about the stage's own options.
-    pub fn validate(&self) -> Result<(), ConfigError> {
+    /// What is wrong with the stage's own options that a type cannot say: all of it where the options are this crate's, else
+    /// the first thing.
+    pub fn problems(&self) -> Vec<ConfigError> {
+        let first = |result: Result<(), ConfigError>| result.err().into_iter().collect();
         match self {
-            Self::Read(config) => config.validate(),
-            Self::Clean(config) => config.validate(),
-            Self::Language(config) => config.validate(),
-            Self::Filter(config) => config.validate(),
-            Self::Quality(config) => config.validate(),
-            Self::Perplexity(config) => config.validate(),
-            Self::Decontaminate(config) => config.validate(),
-            Self::Dedup(config) => config.validate(),
-            Self::Pii(config) => config.validate(),
-            Self::Mix(config) => config.validate(),
-            Self::Tokenize(config) => config.validate(),
-            Self::Train(config) => config.validate(),
-            Self::Export(_) => Ok(()),
+            Self::Read(config) => config.problems(),
+            Self::Clean(config) => first(config.validate()),
+            Self::Language(config) => first(config.validate()),
+            Self::Filter(config) => first(config.validate()),
+            Self::Quality(config) => first(config.validate()),
+            Self::Perplexity(config) => first(config.validate()),
+            Self::Decontaminate(config) => first(config.validate()),
+            Self::Dedup(config) => first(config.validate()),
+            Self::Pii(config) => first(config.validate()),
+            Self::Mix(config) => first(config.validate()),
+            Self::Tokenize(config) => first(config.validate()),
+            Self::Train(config) => config.problems(),
+            Self::Export(_) => Vec::new(),
         }
     }
 }

@@ -66,57 +66,42 @@ impl Default for ReadConfig {
 const MAX_RECORD_BYTES: ByteSize = ByteSize::mib(2048);
 
 impl ReadConfig {
-    /// Checks what the types cannot say.
-    pub fn validate(&self) -> Result<(), ConfigError> {
+    /// All that is wrong and that the types cannot say.
+    pub fn problems(&self) -> Vec<ConfigError> {
+        let mut found = Vec::new();
+        let mut find = |key: &str, message: String| found.push(ConfigError::new(key, message));
         match (&self.run, &self.stage) {
             (None, None) if self.paths.is_empty() => {
-                return Err(ConfigError::new(
-                    "paths",
-                    "nothing to read: expected at least one path, or `run` and `stage`",
-                ));
+                find("paths", "nothing to read: expected at least one path, or `run` and `stage`".to_owned());
             }
             (Some(_), None) => {
-                return Err(ConfigError::new(
-                    "run",
-                    "`run` needs `stage`: which stage's documents to begin with",
-                ));
+                find("run", "`run` needs `stage`: which stage's documents to begin with".to_owned())
             }
-            (None, Some(_)) => {
-                return Err(ConfigError::new("stage", "`stage` needs `run`: the output of the earlier job"));
-            }
-            (Some(_), Some(_)) => {
-                for (key, given) in [
-                    ("paths", !self.paths.is_empty()),
-                    ("exclude", !self.exclude.is_empty()),
-                    ("format", self.format.is_some()),
-                    ("root", self.root.is_some()),
-                ] {
-                    if given {
-                        return Err(ConfigError::new(key, format!("`{key}` and `run` exclude each other")));
-                    }
-                }
-            }
-            (None, None) => {}
+            (None, Some(_)) => find("stage", "`stage` needs `run`: the output of the earlier job".to_owned()),
+            (Some(_), Some(_)) | (None, None) => {}
         }
-        if let Some(index) = self.paths.iter().position(|path| path.trim_start_matches('@').is_empty()) {
-            return Err(ConfigError::new(
-                format!("paths[{index}]"),
-                "expected a path, found an empty string",
-            ));
+        for (key, given) in [
+            ("paths", !self.paths.is_empty()),
+            ("exclude", !self.exclude.is_empty()),
+            ("format", self.format.is_some()),
+            ("root", self.root.is_some()),
+        ] {
+            if given && self.run.is_some() {
+                find(key, format!("`{key}` and `run` exclude each other"));
+            }
+        }
+        for (index, path) in self.paths.iter().enumerate() {
+            if path.trim_start_matches('@').is_empty() {
+                find(&format!("paths[{index}]"), "expected a path, found an empty string".to_owned());
+            }
         }
         if self.text_field.is_empty() {
-            return Err(ConfigError::new(
-                "text_field",
-                "expected the name of a field, found an empty string",
-            ));
+            find("text_field", "expected the name of a field, found an empty string".to_owned());
         }
         if self.max_record_bytes.0 == 0 || self.max_record_bytes > MAX_RECORD_BYTES {
-            return Err(ConfigError::new(
-                "max_record_bytes",
-                format!("expected 1 B to 2 GiB, found {}", self.max_record_bytes),
-            ));
+            find("max_record_bytes", format!("expected 1 B to 2 GiB, found {}", self.max_record_bytes));
         }
-        Ok(())
+        found
     }
 
     /// The format of one file: what the job says, or what the file's name tells; `None` if neither does.
@@ -232,9 +217,13 @@ mod tests {
     #[test]
     fn paths_and_run_exclude_each_other() {
         let run = ReadConfig { run: Some("x".into()), stage: Some("dedup".into()), ..ReadConfig::default() };
-        assert!(run.validate().is_ok());
-        assert!(ReadConfig { paths: vec!["y".into()], ..run.clone() }.validate().is_err());
-        assert!(ReadConfig { stage: None, ..run }.validate().is_err());
-        assert!(ReadConfig::default().validate().is_err());
+        let keys = |config: &ReadConfig| {
+            config.problems().into_iter().map(|problem| problem.key).collect::<Vec<_>>()
+        };
+        assert!(keys(&run).is_empty());
+        let both = ReadConfig { paths: vec!["y".into()], ..run };
+        assert_eq!(keys(&both), ["paths"]);
+        assert_eq!(keys(&ReadConfig { stage: None, ..both }), ["run", "paths"], "neither hides the other");
+        assert_eq!(keys(&ReadConfig::default()), ["paths"]);
     }
 }

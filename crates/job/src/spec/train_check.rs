@@ -28,91 +28,85 @@ const MOST_BATCH: u32 = 1 << 24;
 const MOST_RANKS: u32 = 1 << 14;
 const MOST_STEPS: u64 = 1 << 32;
 
-impl ModelConfig {
-    fn validate(&self) -> Result<(), ConfigError> {
-        for (key, value, most) in [
-            ("model.layers", self.layers, MOST_LAYERS),
-            ("model.heads", self.heads, MOST_WIDTH),
-            ("model.width", self.width, MOST_WIDTH),
-            ("model.context", self.context, MOST_CONTEXT),
-        ] {
-            if value == 0 || value > most {
-                return Err(ConfigError::new(key, format!("expected 1 to {most}, found {value}")));
-            }
-        }
-        if !self.width.is_multiple_of(self.heads) {
-            return Err(ConfigError::new(
-                "model.heads",
-                format!("expected a divisor of the width {}, found {}", self.width, self.heads),
-            ));
-        }
-        below_one("model.dropout", self.dropout)
+/// What was found to be wrong, in the order of the keys.
+#[derive(Default)]
+struct Found(Vec<ConfigError>);
+
+impl Found {
+    fn find(&mut self, key: &str, message: impl Into<String>) {
+        self.0.push(ConfigError::new(key, message));
+    }
+
+    /// A check that found something or not.
+    fn check(&mut self, checked: Result<(), ConfigError>) {
+        self.0.extend(checked.err());
     }
 }
 
 impl TrainConfig {
-    /// Checks what the types cannot say.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        self.model.validate()?;
-        match (self.steps, self.tokens) {
-            (None, None) => {
-                return Err(ConfigError::new("", "expected `steps` or `tokens`: how long to train"));
-            }
-            (Some(_), Some(_)) => {
-                return Err(ConfigError::new("tokens", "`steps` and `tokens` exclude each other"));
-            }
-            (Some(steps), None) => at_least_one("steps", steps)?,
-            (None, Some(tokens)) => at_least_one("tokens", tokens)?,
-        }
-        if self.total_steps() > MOST_STEPS {
-            let key = if self.steps.is_some() { "steps" } else { "tokens" };
-            let message = format!("expected at most {MOST_STEPS} steps, found {}", self.total_steps());
-            return Err(ConfigError::new(key, message));
-        }
-        self.validate_batch()?;
-        self.validate_optimizer()?;
-        at_least_one("validation.every", self.validation.every)?;
-        at_least_one("validation.sequences", self.validation.sequences)?;
+    /// All that is wrong and that the types cannot say.
+    pub fn problems(&self) -> Vec<ConfigError> {
+        let mut found = Found::default();
+        self.model.check(&mut found);
+        self.check_length(&mut found);
+        self.check_batch(&mut found);
+        self.check_optimizer(&mut found);
+        found.check(at_least_one("validation.every", self.validation.every));
+        found.check(at_least_one("validation.sequences", self.validation.sequences));
         if !(0.0..=0.5).contains(&self.validation.fraction) {
-            let found = self.validation.fraction;
-            return Err(ConfigError::new("validation.fraction", format!("expected 0 to 0.5, found {found}")));
+            found.find(
+                "validation.fraction",
+                format!("expected 0 to 0.5, found {}", self.validation.fraction),
+            );
         }
-        at_least_one("checkpoint.every", self.checkpoint.every)?;
-        at_least_one("checkpoint.keep_last", u64::from(self.checkpoint.keep_last))?;
+        found.check(at_least_one("checkpoint.every", self.checkpoint.every));
+        found.check(at_least_one("checkpoint.keep_last", u64::from(self.checkpoint.keep_last)));
         if self.precision == Precision::Bf16 {
-            return Err(ConfigError::new("precision", "`bf16` is not there yet: expected `f32`"));
+            found.find("precision", "`bf16` is not there yet: expected `f32`");
         }
         if !self.deterministic {
-            let message =
-                "there is no way to train that is not deterministic: expected `true`, or leave the key out";
-            return Err(ConfigError::new("deterministic", message));
+            found.find(
+                "deterministic",
+                "there is no way to train that is not deterministic: expected `true`, or leave the key out",
+            );
         }
         let factor = self.divergence.spike_factor;
         if factor != 0.0 && !(factor > 1.0 && factor.is_finite()) {
-            let message = format!("expected 0 (off) or a number above 1, found {factor}");
-            return Err(ConfigError::new("divergence.spike_factor", message));
+            found.find(
+                "divergence.spike_factor",
+                format!("expected 0 (off) or a number above 1, found {factor}"),
+            );
         }
-        Ok(())
+        found.0
     }
 
-    fn validate_batch(&self) -> Result<(), ConfigError> {
-        if self.global_batch == 0 || self.global_batch > MOST_BATCH {
-            let message = format!("expected 1 to {MOST_BATCH}, found {}", self.global_batch);
-            return Err(ConfigError::new("global_batch", message));
+    fn check_length(&self, found: &mut Found) {
+        match (self.steps, self.tokens) {
+            (None, None) => found.find("", "expected `steps` or `tokens`: how long to train"),
+            (Some(_), Some(_)) => found.find("tokens", "`steps` and `tokens` exclude each other"),
+            (Some(steps), None) => found.check(at_least_one("steps", steps)),
+            (None, Some(tokens)) => found.check(at_least_one("tokens", tokens)),
         }
+        if self.total_steps() > MOST_STEPS {
+            let key = if self.steps.is_some() { "steps" } else { "tokens" };
+            found.find(key, format!("expected at most {MOST_STEPS} steps, found {}", self.total_steps()));
+        }
+    }
+
+    /// Of numbers that hang together only the first that is wrong is said: the others may be right.
+    fn check_batch(&self, found: &mut Found) {
         let micro_batch = self.micro_batch();
-        if micro_batch == 0 || !self.global_batch.is_multiple_of(micro_batch) {
-            return Err(ConfigError::new(
+        if self.global_batch == 0 || self.global_batch > MOST_BATCH {
+            found.find("global_batch", format!("expected 1 to {MOST_BATCH}, found {}", self.global_batch));
+        } else if micro_batch == 0 || !self.global_batch.is_multiple_of(micro_batch) {
+            found.find(
                 "micro_batch",
                 format!("expected a divisor of `global_batch` ({}), found {micro_batch}", self.global_batch),
-            ));
-        }
-        if self.world_size == 0 || self.world_size > MOST_RANKS {
-            let message = format!("expected 1 to {MOST_RANKS}, found {}", self.world_size);
-            return Err(ConfigError::new("world_size", message));
-        }
-        if self.world_size > self.micro_batches() {
-            return Err(ConfigError::new(
+            );
+        } else if self.world_size == 0 || self.world_size > MOST_RANKS {
+            found.find("world_size", format!("expected 1 to {MOST_RANKS}, found {}", self.world_size));
+        } else if self.world_size > self.micro_batches() {
+            found.find(
                 "world_size",
                 format!(
                     "{} ranks are more than the {} micro-batches of a step: lower `world_size` or `micro_batch` \
@@ -121,52 +115,69 @@ impl TrainConfig {
                     self.micro_batches(),
                     self.global_batch
                 ),
-            ));
-        }
-        if !(1..=self.world_size).contains(&self.min_world_size()) {
-            return Err(ConfigError::new(
+            );
+        } else if !(1..=self.world_size).contains(&self.min_world_size()) {
+            found.find(
                 "min_world_size",
                 format!("expected 1 to `world_size` ({}), found {}", self.world_size, self.min_world_size()),
-            ));
+            );
         }
-        Ok(())
     }
 
-    fn validate_optimizer(&self) -> Result<(), ConfigError> {
+    fn check_optimizer(&self, found: &mut Found) {
         let optimizer = &self.optimizer;
         for (key, value) in
             [("optimizer.learning_rate", optimizer.learning_rate), ("optimizer.epsilon", optimizer.epsilon)]
         {
             if !(value > 0.0 && value.is_finite()) {
-                return Err(ConfigError::new(key, format!("expected a number above 0, found {value}")));
+                found.find(key, format!("expected a number above 0, found {value}"));
             }
         }
         for (index, beta) in optimizer.betas.iter().enumerate() {
-            below_one(&format!("optimizer.betas[{index}]"), *beta)?;
+            found.check(below_one(&format!("optimizer.betas[{index}]"), *beta));
         }
         for (key, value) in
             [("optimizer.weight_decay", optimizer.weight_decay), ("gradient_clip", self.gradient_clip)]
         {
             if !(value >= 0.0 && value.is_finite()) {
-                return Err(ConfigError::new(key, format!("expected 0 or more, found {value}")));
+                found.find(key, format!("expected 0 or more, found {value}"));
             }
         }
         if !(0.0..=1.0).contains(&self.schedule.final_fraction) {
-            let found = self.schedule.final_fraction;
-            return Err(ConfigError::new(
-                "schedule.final_fraction",
-                format!("expected 0 to 1, found {found}"),
-            ));
+            let value = self.schedule.final_fraction;
+            found.find("schedule.final_fraction", format!("expected 0 to 1, found {value}"));
         }
         let steps = self.total_steps();
         let (warmup, decay) = (self.schedule.warmup.of(steps), self.schedule.decay.of(steps));
         let decay = if self.schedule.shape == ScheduleShape::Wsd { decay } else { 0 };
-        if warmup.saturating_add(decay) > steps {
-            return Err(ConfigError::new(
+        // Without a length, or with one that is none, nothing fits.
+        if steps > 0 && warmup.saturating_add(decay) > steps {
+            found.find(
                 "schedule.warmup",
                 format!("{warmup} steps of warm-up and {decay} of decay do not fit in {steps} steps"),
-            ));
+            );
         }
-        Ok(())
+    }
+}
+
+impl ModelConfig {
+    fn check(&self, found: &mut Found) {
+        for (key, value, most) in [
+            ("model.layers", self.layers, MOST_LAYERS),
+            ("model.heads", self.heads, MOST_WIDTH),
+            ("model.width", self.width, MOST_WIDTH),
+            ("model.context", self.context, MOST_CONTEXT),
+        ] {
+            if value == 0 || value > most {
+                found.find(key, format!("expected 1 to {most}, found {value}"));
+            }
+        }
+        if self.heads > 0 && !self.width.is_multiple_of(self.heads) {
+            found.find(
+                "model.heads",
+                format!("expected a divisor of the width {}, found {}", self.width, self.heads),
+            );
+        }
+        found.check(below_one("model.dropout", self.dropout));
     }
 }

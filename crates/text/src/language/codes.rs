@@ -18,6 +18,25 @@ pub fn code_of_source(name: &str) -> Option<String> {
     is_code.then(|| short_code(&primary).to_owned())
 }
 
+/// Whether a code may name a language: two letters of ISO 639-1, or three, whatever they are, for ISO 639-3 names thousands.
+/// `bh` is in ISO 639-1 no more, and a label of `lid.176`.
+pub fn is_code(code: &str) -> bool {
+    let is_short = |code: &str| code == "bh" || CODES.iter().any(|(_, short)| *short == code);
+    match code.len() {
+        2 => is_short(code),
+        3 => code.bytes().all(|byte| byte.is_ascii_lowercase()),
+        _ => false,
+    }
+}
+
+/// The codes of the languages that the built-in detector tells apart, in order.
+pub fn built_in_codes() -> Vec<&'static str> {
+    let mut codes: Vec<&str> =
+        whatlang::Lang::all().iter().map(|language| short_code(language.code())).collect();
+    codes.sort_unstable();
+    codes
+}
+
 /// Sorted by the long code.
 #[rustfmt::skip]
 static CODES: &[(&str, &str)] = &[
@@ -60,6 +79,18 @@ mod tests {
         }
         assert_eq!(short_code("en"), "en");
         assert_eq!(short_code("ceb"), "ceb");
+    }
+
+    #[test]
+    fn two_letters_are_no_language_by_themselves() {
+        for code in ["en", "zh", "sh", "bh", "ceb", "yue"] {
+            assert!(is_code(code), "{code}");
+        }
+        for code in ["xx", "english", "e", "EN", "12", "en-US", ""] {
+            assert!(!is_code(code), "{code}");
+        }
+        let codes = built_in_codes();
+        assert!(codes.len() > 60 && codes.contains(&"en") && !codes.contains(&"ceb"), "{codes:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod sample;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use orchestrator_core::{Decision, Document, Note};
@@ -14,13 +15,15 @@ use serde::{Deserialize, Serialize};
 use crate::fasttext::{self, Model, Scratch};
 use crate::step::{ConfigError, Languages, Step, applies};
 
-pub use codes::{code_of_source, short_code};
+pub use codes::{built_in_codes, code_of_source, is_code, short_code};
 use sample::sample;
 
 /// What the built-in detector looks at of a text, in bytes: longer texts are sampled at even distances.
 const BUILT_IN_BYTES: usize = 1024;
 /// What a model looks at; fastText reads whole documents, and so do we up to a bound.
 const MODEL_BYTES: usize = 1 << 20;
+/// Languages of a model that an error names.
+const LABELS_SHOWN: usize = 200;
 /// Default threshold with a model: FineWeb's.
 const MODEL_THRESHOLD: f64 = 0.65;
 /// Default threshold of the built-in detector, whose confidence is near 1 wherever two languages are told apart.
@@ -42,7 +45,8 @@ const BUILT_IN_THRESHOLD: f64 = 0.5;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LanguageConfig {
-    /// Codes of the languages that go on. Empty: all go on, only labelled, whatever their score.
+    /// Codes of the languages that go on, each one that the model or the built-in detector knows. Empty: all go on, only
+    /// labelled, whatever their score.
     pub keep: Vec<String>,
     /// A supervised fastText model whose labels are language codes, for example `lid.176.ftz`.
     pub model: Option<String>,
@@ -56,17 +60,22 @@ pub struct LanguageConfig {
 }
 
 impl LanguageConfig {
-    /// Checks codes and threshold.
+    /// Checks codes and threshold. Which languages a `model` knows, only its file says: see [`LanguageConfig::check_labels`].
     pub fn validate(&self) -> Result<(), ConfigError> {
-        for code in &self.keep {
-            let is_code = (2..=3).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_lowercase());
-            if !is_code {
-                let message = format!("`{code}` is no language: expected an ISO 639-1 code, else ISO 639-3");
-                return Err(ConfigError::new("keep", message));
+        for (place, code) in self.keep.iter().enumerate() {
+            let wrong = |message: String| Err(ConfigError::new(format!("keep[{place}]"), message));
+            if !is_code(code) {
+                return wrong(format!("`{code}` is no language: expected an ISO 639-1 code, else ISO 639-3"));
             }
             if short_code(code) != code {
-                let message = format!("`{code}` has a shorter code: expected `{}`", short_code(code));
-                return Err(ConfigError::new("keep", message));
+                return wrong(format!("`{code}` has a shorter code: expected `{}`", short_code(code)));
+            }
+            if self.model.is_none() && !built_in_codes().contains(&code.as_str()) {
+                return wrong(format!(
+                    "the built-in detector does not know `{code}`, and every document would go: expected a `model` that \
+                     does, or one of {}",
+                    built_in_codes().join(", ")
+                ));
             }
         }
         match self.threshold {
@@ -75,6 +84,25 @@ impl LanguageConfig {
                 format!("{threshold} is out of range: expected 0 to below 1"),
             )),
             _ => Ok(()),
+        }
+    }
+
+    /// Checks that a model knows the languages that are kept: without them every document would go.
+    pub fn check_labels(&self, model: &Model) -> Result<(), ConfigError> {
+        let known: BTreeSet<&str> = model.labels().iter().map(|label| code_of_label(label)).collect();
+        match self.keep.iter().position(|code| !known.contains(code.as_str())) {
+            None => Ok(()),
+            Some(place) => {
+                let code = &self.keep[place];
+                let shown: Vec<&str> = known.iter().take(LABELS_SHOWN).copied().collect();
+                let more = if known.len() > LABELS_SHOWN { ", …" } else { "" };
+                let message = format!(
+                    "the model has no label for `{code}`: expected one of its {} languages: {}{more}",
+                    known.len(),
+                    shown.join(", ")
+                );
+                Err(ConfigError::new(format!("keep[{place}]"), message))
+            }
         }
     }
 
@@ -97,6 +125,11 @@ pub enum LanguageError {
     /// The configuration names a model and nobody read it.
     #[error("`model` is named: expected its bytes")]
     MissingModel,
+}
+
+/// The language that a model's label stands for.
+fn code_of_label(label: &str) -> &str {
+    short_code(label.strip_prefix("__label__").unwrap_or(label))
 }
 
 /// The `language` stage.
@@ -122,7 +155,10 @@ impl LanguageStep {
         config.validate()?;
         let model = match (&config.model, model) {
             (Some(_), None) => return Err(LanguageError::MissingModel),
-            (Some(_), model) => model,
+            (Some(_), Some(model)) => {
+                config.check_labels(&model)?;
+                Some(model)
+            }
             (None, _) => None,
         };
         Ok(Self { config: config.clone(), threshold: config.threshold(), model, scratch: Scratch::default() })
@@ -133,8 +169,7 @@ impl LanguageStep {
         if let Some(model) = &self.model {
             let text = &text[..text.floor_char_boundary(MODEL_BYTES)];
             let (label, score) = model.predict(text, 1, &mut self.scratch).into_iter().next()?;
-            let label = label.strip_prefix("__label__").unwrap_or(label);
-            return Some((short_code(label).to_owned(), score.clamp(0.0, 1.0)));
+            return Some((code_of_label(label).to_owned(), score.clamp(0.0, 1.0)));
         }
         let info = whatlang::detect(&sample(text, BUILT_IN_BYTES))?;
         Some((short_code(info.lang().code()).to_owned(), info.confidence().clamp(0.0, 1.0) as f32))

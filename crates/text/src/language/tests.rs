@@ -52,7 +52,10 @@ fn configurations_are_checked() {
     let keep = |code: &str| LanguageConfig { keep: vec![code.into()], ..LanguageConfig::default() };
     assert!(keep("english").validate().is_err());
     assert!(keep("eng").validate().expect_err("a longer code").message.contains("`en`"));
-    assert!(keep("ceb").validate().is_ok());
+    assert_eq!(keep("english").validate().expect_err("a word").key, "keep[0]");
+    assert!(keep("xx").validate().is_err());
+    assert!(keep("ceb").validate().expect_err("without a model").message.contains("built-in detector"));
+    assert!(LanguageConfig { model: Some("lid.bin".into()), ..keep("ceb") }.validate().is_ok());
     assert!(LanguageConfig { threshold: Some(1.0), ..keep("en") }.validate().is_err());
     assert!(serde_json::from_str::<LanguageConfig>(r#"{"kept": []}"#).is_err());
     let named = LanguageConfig { model: Some("lid.bin".into()), ..keep("en") };
@@ -79,6 +82,9 @@ fn both_detectors_know_the_declaration_of_human_rights() {
     let rows = zstd::decode_all(&rows[..]).expect("zstd");
     let model = std::fs::read(format!("{data}/lid.176.ftz")).expect("beside the rows");
     let config = LanguageConfig { model: Some("lid.176.ftz".into()), ..LanguageConfig::default() };
+    let unknown = LanguageConfig { keep: vec!["en".into(), "tlh".into()], ..config.clone() };
+    let refused = LanguageStep::new(&unknown, Some(&model)).err().expect("it knows no Klingon").to_string();
+    assert!(refused.contains("keep[1]") && refused.contains("`tlh`"), "{refused}");
     let mut steps = [built_in(&[]), LanguageStep::new(&config, Some(&model)).expect("the model reads")];
     let (mut right, mut all) = ([0, 0], 0);
     for row in std::str::from_utf8(&rows).expect("UTF-8").lines() {

@@ -144,13 +144,13 @@ pub(super) fn checkpoints(subject: &Subject<'_>) -> Result<(), Failure> {
     })
 }
 
-/// A file of JSON that is for programs, laid out.
+/// A file of JSON that is for programs, laid out. One that is no single value may be somebody's input of such a name.
 pub(super) fn json_file(subject: &Subject<'_>) -> Result<(), Failure> {
     let bytes = subject.read(&subject.path, MANIFEST_LIMIT)?;
-    let value: Value = serde_json::from_slice(&bytes).map_err(|error| {
-        Failure::usage(anyhow!("`{}` is not the JSON that was expected: {error}", subject.url))
-    })?;
-    subject.console.result(&value, || format!("{value:#}"))
+    match serde_json::from_slice::<Value>(&bytes) {
+        Ok(value) => subject.console.result(&value, || format!("{value:#}")),
+        Err(_) => super::rows::input(subject),
+    }
 }
 
 /// A resolved job.
