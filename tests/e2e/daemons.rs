@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use crate::support::daemons::Cluster;
-use crate::support::{Ran, Scene, corpus};
+use crate::support::{Ran, Scene, corpus, eventually};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -53,6 +53,13 @@ fn a_cluster_leaves_the_bytes_of_an_embedded_run() {
 
     cluster.worker("one").terminate();
     assert_eq!(cluster.worker("one").wait(PATIENCE), 0, "a worker drains on SIGTERM");
+    let left = cluster.client(&["workers", "--output", "json"]).ended(0).json();
+    assert_eq!(
+        (left.as_array().map(Vec::len), &left[0]["worker"]),
+        (Some(1), &"two".into()),
+        "one said good-bye"
+    );
+    assert_eq!(left[0]["state"], "up");
 
     let said = cluster.client(&["logs", &job]).ended(0).stdout;
     cluster.kill_coordinator();
@@ -74,7 +81,18 @@ fn only_who_shows_the_token_is_heard() {
         };
         let ran = Ran::of(&mut command);
         assert_ne!(ran.code, Some(0));
-        assert!(ran.stdout.is_empty() && ran.stderr.contains("token"), "{}", ran.stderr);
+        assert!(ran.stdout.is_empty() && ran.stderr.contains("--token-file"), "{}", ran.stderr);
+    }
+    // A worker reads its token once, and does not ask for ever.
+    let address = cluster.address();
+    for token in [&[][..], &["--token-file", "wrong"]] {
+        let arguments = [&["worker", "--coordinator", &address][..], token].concat();
+        let ran = scene.run(&arguments).ended(1);
+        assert!(
+            ran.stderr.contains("refuses this worker") && ran.stderr.contains("--token-file"),
+            "{}",
+            ran.stderr
+        );
     }
     let mode = std::fs::metadata(scene.path("state/token")).expect("the token").permissions().mode();
     assert_eq!(mode & 0o077, 0, "the token is its owner's alone");
@@ -90,6 +108,19 @@ fn a_job_is_cancelled_and_then_taken_up_again() {
     let mut cluster = Cluster::start(&scene, 4_000, &[]);
     let job = cluster.client(&["submit", "stopped.yaml"]).ended(0).stdout.trim().to_owned();
     assert!(["queued", "running"].contains(&cluster.state(&job).expect("a state").as_str()));
+    cluster.client(&["cancel", &job]).ended(0);
+    cluster.reaches(&job, &["cancelled"], PATIENCE);
+    let detail = cluster.client(&["describe", &job, "--output", "json"]).ended(0).json();
+    let phases = detail["phases"].as_array().expect("phases");
+    assert!(phases.iter().all(|phase| phase["state"] != "running"), "nothing runs: {detail}");
+    let retried = cluster.client(&["retry", &job]).ended(0);
+    assert_eq!(retried.stdout.trim(), format!("{job} goes on"));
+    eventually("it waits for a worker", PATIENCE, || {
+        let detail = cluster.client(&["describe", &job, "--output", "json"]).ended(0).json();
+        (detail["waiting"].as_array().is_some_and(|waits| !waits.is_empty())).then(|| {
+            assert_eq!(detail["phases"][0]["state"], "waiting", "{detail}");
+        })
+    });
     cluster.client(&["cancel", &job]).ended(0);
     cluster.reaches(&job, &["cancelled"], PATIENCE);
     let watched = cluster.client(&["watch", &job]).ended(1);
@@ -116,6 +147,14 @@ fn a_quarantined_task_is_tried_again_when_its_cause_is_gone() {
     let detail = cluster.client(&["describe", &job, "--output", "json"]).ended(0).json();
     let error = detail["quarantined"][0]["error"].as_str().expect("a quarantined task");
     assert!(error.contains("a.jsonl"), "the input is named: {error}");
+    let states: Vec<&str> = detail["phases"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|phase| phase["state"].as_str())
+        .collect();
+    assert_eq!(states.iter().filter(|state| **state == "failed").count(), 1, "{detail}");
+    assert!(!states.contains(&"running"), "{detail}");
     let told = cluster.client(&["watch", &job, "--output", "json"]).ended(1).json();
     assert_eq!((&told["state"], &told["quarantined"]), (&"failed".into(), &detail["quarantined"]), "{told}");
     std::fs::rename(scene.path("aside"), scene.path("corpus/a.jsonl")).expect("moved back");

@@ -97,6 +97,13 @@ fn what_is_left_over_is_listed_and_then_deleted() {
     fs::remove_file(scene.path("job/stages/05-export/manifest.json")).expect("it was there");
     let refused = scene.run(&["gc", "job", "--delete"]).ended(2);
     assert!(refused.stderr.contains("not finished"), "{}", refused.stderr);
+    scene.write("job/stages/01-clean/part-00009.parquet", "in use, perhaps");
+    let listed = scene.run(&["gc", "job", "--output", "json"]).ended(0).json();
+    assert_eq!(listed["is_finished"], false);
+    let paths: Vec<_> =
+        listed["orphans"].as_array().into_iter().flatten().map(|orphan| &orphan["path"]).collect();
+    assert!(paths.contains(&&"stages/01-clean/part-00009.parquet".into()), "{paths:?}");
+    assert!(scene.run(&["gc", "job"]).ended(0).stdout.contains("none is deleted"));
 }
 
 #[test]

@@ -116,6 +116,11 @@ fn an_output_has_one_coordinator() {
     let job = submit(&cluster, &["owned.yaml"]);
     let refused = |ran: Ran| {
         assert!(ran.stderr.contains("belongs to another coordinator"), "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains("process") && ran.stderr.contains("journal.sqlite"),
+            "where: {}",
+            ran.stderr
+        );
     };
     refused(scene.run(&["run", "owned.yaml", "--state", "other"]).ended(2));
     cluster.start_worker("one");

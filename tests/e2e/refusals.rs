@@ -49,6 +49,22 @@ fn arguments_that_name_nothing_end_with_two() {
         says(&Ran::of(command.env("ORCHESTRATOR_COORDINATOR", address)).ended(2), &["expected `http://"]);
     }
     says(&scene.run(&["worker", "--coordinator", "foo"]).ended(2), &["`foo` is no address"]);
+    for verb in ["jobs", "worker"] {
+        let ran = scene.run(&[verb, "--coordinator", "https://localhost:1", "--log", "off"]);
+        // A worker of a place that is not loopback would ask for roots first.
+        says(&ran.ended(2), &["--authority"]);
+    }
+    says(&scene.run(&["worker", "--slots", "0", "--gang-slots", "0"]).ended(2), &["--gang-slots"]);
+    let named = ["coordinator", "--listen", "127.0.0.1:0", "--state", "made", "--token-file", "tokne"];
+    says(&scene.run(&named).ended(2), &["tokne", "cannot be read"]);
+    assert!(!scene.path("tokne").exists(), "a slip of the finger is no new secret");
+    scene.write("short", "short");
+    let short = ["coordinator", "--listen", "127.0.0.1:0", "--state", "made", "--token-file", "short"];
+    says(&scene.run(&short).ended(1), &["5 characters", "at least 16"]);
+    says(&scene.run(&["trace", "http://a/", "--run", "."]).ended(2), &["`.` is no run"]);
+    scene.write("job.yaml", "name: job\n");
+    says(&scene.run(&["trace", "http://a/"]).ended(2), &["no stage is finished in `.`", "--run"]);
+    scene.job("job", "pipeline:\n  - read: {paths: [a.jsonl]}\n  - clean: {}\n");
     says(&scene.run(&["run", "job.yaml", "--output-dir", ""]).ended(2), &["--output-dir"]);
     let ran = scene.run(&["run", "job.yaml", "--output-dir", "job.yaml"]).ended(2);
     says(&ran, &["`--output-dir` names the file `job.yaml`"]);
@@ -65,6 +81,10 @@ fn values_that_mean_nothing_are_refused() {
         &scene.run(&["generate", "--model", "m", "--prompt", "x", "--samples", "0"]).ended(2),
         &["--samples"],
     );
+    for temperature in ["-1", "NaN", "hot"] {
+        let ran = scene.run(&["generate", "--model", "m", "--prompt", "x", "--temperature", temperature]);
+        says(&ran.ended(2), &["--temperature", temperature, "expected 0"]);
+    }
     for name in ["", "bad name/../x"] {
         says(&scene.run(&["certs", "made", "--name", name]).ended(2), &[name, "no name of a host"]);
     }
@@ -123,6 +143,9 @@ fn no_run_no_job_no_coordinator() {
     }
     let ran = scene.run(&["jobs", "--coordinator", "http://127.0.0.1:9"]).ended(1);
     says(&ran, &["http://127.0.0.1:9", "orchestrator coordinator"]);
+    says(&scene.run(&["inspect", "https://127.0.0.1:9/x.warc.gz"]).ended(1), &["127.0.0.1:9"]);
+    let ran = scene.run(&["coordinator", "--listen", "0.0.0.0:0", "--state", "state"]).ended(1);
+    says(&ran, &["--certificate", "--insecure", "--allow-root"]);
     let arguments = ["coordinator", "--listen", "0.0.0.0:0", "--state", "state", "--allow-root", "any"];
     let ran = scene.run(&arguments);
     assert_ne!(ran.code, Some(0), "beyond loopback a certificate is demanded");

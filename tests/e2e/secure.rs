@@ -56,6 +56,14 @@ fn a_gang_trains_over_tls_and_strangers_are_refused() {
     let mut stranger = cluster.client_command(&["jobs"]);
     let ran = Ran::of(stranger.env("ORCHESTRATOR_COORDINATOR", cluster.address().replace("https", "http")));
     assert!(ran.code != Some(0) && ran.stdout.is_empty(), "without TLS: {}", ran.stderr);
+    assert!(
+        ran.stderr.contains("expected") || ran.stderr.contains("https://"),
+        "without TLS: {}",
+        ran.stderr
+    );
+    let mut stranger = cluster.client_command(&["jobs"]);
+    let ran = Ran::of(stranger.env_remove("ORCHESTRATOR_AUTHORITY")).ended(2);
+    assert!(ran.stderr.contains("--authority"), "without an authority: {}", ran.stderr);
     let mut stranger = cluster.client_command(&["jobs"]);
     let ran = Ran::of(stranger.env("ORCHESTRATOR_TOKEN_FILE", scene.path("others/token")));
     assert!(ran.code != Some(0) && ran.stderr.contains("token"), "another token: {}", ran.stderr);

@@ -37,8 +37,9 @@ pub use lineage::{CheckpointDocuments, ShardDocuments, SourceDocuments, checkpoi
 pub use query::{Column, Table, query};
 pub use report::{
     AuditedStage, Bin, ClusterSize, Digested, DroppedSample, Duplicates, Generated, Headline, Inputs,
+    AuditedStage, Bin, ClusterSize, Digested, DroppedSample, Duplicates, Generated, Headline, Inputs,
     LanguageShare, Languages, Lengths, Malformed, MalformedFile, NOT_VALIDATED, Report, Sample, Section,
-    TrainingSummary, report, report_html, stored_report,
+    StageOptions, TrainingSummary, report, report_html, stored_report,
 };
 pub use run::{Run, Stage};
 pub use stats::{RuleCount, StageFigures, Stats, stats};

@@ -191,3 +191,36 @@ fn failures_back_off_go_elsewhere_and_end_in_quarantine() {
     desk.step(orchestrator_scheduler::Event::Retry { job }).answer.expect("it failed");
     assert_eq!(desk.lease("b").len(), 1, "a retry gives it all its attempts again");
 }
+
+#[test]
+fn a_worker_that_leaves_is_forgotten_at_once_and_what_it_held_is_others() {
+    let mut desk = Desk::new(Options::default());
+    for worker in ["a", "b"] {
+        desk.worker(worker, offers(1, 2, 0, 0));
+    }
+    desk.tasks("job", 3, takes(0, 0));
+    assert_eq!(desk.lease("a").len(), 1);
+    desk.drain("a");
+    let held = desk.lease("b");
+    desk.commit("b", &held[0]);
+    assert!(desk.lease("a").is_empty(), "who drains gets nothing more, also by a call of before");
+    desk.leave("a");
+    assert_eq!(desk.known(), [("b", false)]);
+    assert!(desk.logged("its worker left"));
+    // Both tasks that are left, and no lease had to run out for it.
+    for _ in 0..2 {
+        let held = desk.lease("b");
+        desk.commit("b", &held[0]);
+    }
+    // A seat that was never delivered goes with its worker too.
+    desk.worker("a", offers(0, 2, 0, 0));
+    desk.gang("gang", 4, takes(0, 0));
+    assert_eq!(desk.lease("b").len(), 2);
+    desk.leave("a");
+    assert!(desk.logged("rank 0 on `a`: its worker left"), "{:?}", desk.logs);
+    // Who says nothing is lost after a term, and forgotten after some more.
+    desk.wait(15_000);
+    assert_eq!(desk.known(), [("b", true)]);
+    desk.wait(60_000);
+    assert!(desk.known().is_empty());
+}

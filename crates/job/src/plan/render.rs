@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Phase, PhaseKind, Plan};
+use crate::expand::FEW_DOCUMENTS;
 use crate::task::Side;
 
 /// Room for a phase's number and name before what it does.
@@ -60,7 +61,9 @@ impl Plan {
             PhaseKind::Prepare => {
                 "one task; trains or loads the tokenizer, holds out validation (barrier)".to_owned()
             }
-            PhaseKind::Tokenize => "a task for each part; encodes".to_owned(),
+            PhaseKind::Tokenize => format!(
+                "a task for each part, one for all where fewer than {FEW_DOCUMENTS} documents are left; encodes"
+            ),
             PhaseKind::Train { world, min } if world == min => format!("a gang of {world}"),
             PhaseKind::Train { world, min } => format!("a gang of {world}, at least {min}"),
             PhaseKind::Export => "one task; writes the model".to_owned(),

@@ -40,7 +40,8 @@ const HEAD: &str = "\
 <!-- Generated from the types' comments by `orchestrator reference`; CI fails where it is stale. -->
 
 A job file is YAML. Unknown keys are errors. Paths are relative to the job file; `~` and `${NAME:-default}` expand.
-Credentials never stand in it: they come from the environment.
+Credentials never stand in it: they come from the environment. A size is a number of bytes with a unit (`64 MiB`, `2 GB`) or
+without.
 
 ## Keys of the file
 
@@ -157,7 +158,7 @@ fn is_plain(target: &str) -> bool {
 fn kind(schema: &Value) -> String {
     if let Some(target) = reference_of(schema) {
         return match target {
-            "ByteSize" => "size (`64 MiB`)".to_owned(),
+            "ByteSize" => "size".to_owned(),
             "Portion" => "fraction or count".to_owned(),
             "Stage" => "stage".to_owned(),
             _ => format!("[{}](#{})", title(target), title(target).replace(' ', "-")),

@@ -28,7 +28,8 @@ pub struct TrainConfig {
     /// another model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub micro_batch: Option<u32>,
-    /// How many ranks train together.
+    /// How many ranks train together. On the CPU it changes no bit of the weights: gradients are summed in an order of their
+    /// own.
     #[serde(default = "default_world_size")]
     pub world_size: u32,
     /// With how many ranks training may go on when some are lost for good. By default `world_size`.

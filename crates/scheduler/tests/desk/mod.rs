@@ -163,6 +163,23 @@ impl Desk {
         }
     }
 
+    /// A worker says that it drains.
+    pub(crate) fn drain(&mut self, worker: &str) {
+        let event = Event::Heartbeat { caller: self.caller(worker), attempts: Vec::new(), draining: true };
+        self.step(event).answer.expect("it is known");
+    }
+
+    /// A worker says good-bye.
+    pub(crate) fn leave(&mut self, worker: &str) {
+        self.step(Event::Leave { caller: self.caller(worker) }).answer.expect("it is known");
+    }
+
+    /// The workers that are known, and whether they are lost.
+    pub(crate) fn known(&self) -> Vec<(&str, bool)> {
+        let scheduler = &self.scheduler;
+        scheduler.workers().map(|(name, worker)| (name.0.as_str(), scheduler.is_lost(worker))).collect()
+    }
+
     pub(crate) fn logged(&self, text: &str) -> bool {
         self.logs.iter().any(|line| line.contains(text))
     }

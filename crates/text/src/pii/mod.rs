@@ -111,6 +111,7 @@ const ON_REQUEST: &[Kind] = &[Kind::NamedSecret, Kind::HighEntropy];
 /// What is done with what is found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "PiiAction")]
 pub enum Action {
     /// A token of its kind stands for it, such as `<EMAIL>`.
     #[default]
