@@ -92,10 +92,10 @@ impl Shared {
         self.held.freed.notify_waiters();
     }
 
-    /// Whether the coordinator refused the token. Then all of this worker ends.
-    fn heed_refusal(&self, status: &Status) -> bool {
+    /// Ends all of this worker where the coordinator refused its token.
+    fn heed_refusal(&self, status: &Status) {
         if is_unknown_session(status) || orchestrator_proto::error(status).code != ErrorCode::Unauthorized {
-            return false;
+            return;
         }
         let (coordinator, said) = (self.options.coordinator.clone(), status.message().to_owned());
         // The first word of it stands.
@@ -103,7 +103,6 @@ impl Shared {
         self.drain();
         self.abandon.cancel();
         self.held.stop_all();
-        true
     }
 }
 
