@@ -61,10 +61,9 @@ fn arguments_that_name_nothing_end_with_two() {
     scene.write("short", "short");
     let short = ["coordinator", "--listen", "127.0.0.1:0", "--state", "made", "--token-file", "short"];
     says(&scene.run(&short).ended(1), &["5 characters", "at least 16"]);
-    says(&scene.run(&["trace", "http://a/", "--run", "."]).ended(2), &["`.` is no run"]);
-    scene.write("job.yaml", "name: job\n");
+    says(&scene.run(&["trace", "http://a/", "--run", "nowhere"]).ended(2), &["nowhere` is no run"]);
+    // A job file alone makes no run of a directory.
     says(&scene.run(&["trace", "http://a/"]).ended(2), &["no stage is finished in `.`", "--run"]);
-    scene.job("job", "pipeline:\n  - read: {paths: [a.jsonl]}\n  - clean: {}\n");
     says(&scene.run(&["run", "job.yaml", "--output-dir", ""]).ended(2), &["--output-dir"]);
     let ran = scene.run(&["run", "job.yaml", "--output-dir", "job.yaml"]).ended(2);
     says(&ran, &["`--output-dir` names the file `job.yaml`"]);
