@@ -28,8 +28,12 @@ impl Failure {
     /// failure where the network or the disk is to blame.
     pub(crate) fn reading(error: impl Into<anyhow::Error>) -> Self {
         let error = error.into();
-        let code = error.chain().find_map(|cause| cause.downcast_ref::<orchestrator_storage::Error>());
-        match code.map(orchestrator_storage::Error::code) {
+        let of_storage = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref() {
+            // It passes the storage's words on as its own, and the chain leaves it out.
+            Some(orchestrator_analytics::Error::Storage(error)) => Some(error.code()),
+            _ => cause.downcast_ref().map(orchestrator_storage::Error::code),
+        };
+        match error.chain().find_map(of_storage) {
             Some(ErrorCode::Unavailable | ErrorCode::Unauthorized | ErrorCode::Exhausted) => {
                 Self::Failed(error)
             }
@@ -86,6 +90,8 @@ mod tests {
         assert!(matches!(Failure::reading(down()), Failure::Failed(_)));
         let within = anyhow::Error::from(down()).context("the run cannot be read");
         assert!(matches!(Failure::reading(within), Failure::Failed(_)));
+        let of_a_run = orchestrator_analytics::Error::Storage(down());
+        assert!(matches!(Failure::reading(of_a_run), Failure::Failed(_)));
         assert!(matches!(Failure::reading(Error::NotFound { path: "a".into() }), Failure::Usage(_)));
         assert!(matches!(Failure::reading(anyhow::anyhow!("wrong SQL")), Failure::Usage(_)));
     }
