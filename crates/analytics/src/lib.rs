@@ -37,7 +37,6 @@ pub use lineage::{CheckpointDocuments, ShardDocuments, SourceDocuments, checkpoi
 pub use query::{Column, Table, query};
 pub use report::{
     AuditedStage, Bin, ClusterSize, Digested, DroppedSample, Duplicates, Generated, Headline, Inputs,
-    AuditedStage, Bin, ClusterSize, Digested, DroppedSample, Duplicates, Generated, Headline, Inputs,
     LanguageShare, Languages, Lengths, Malformed, MalformedFile, NOT_VALIDATED, Report, Sample, Section,
     StageOptions, TrainingSummary, report, report_html, stored_report,
 };
