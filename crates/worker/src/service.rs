@@ -173,13 +173,11 @@ async fn run(shared: Arc<Shared>) -> Result<(), Refused> {
         tokio::join!(leases(&shared, Wanted::Tasks), leases(&shared, Wanted::Seats));
         heartbeats.abort();
     }
-    match shared.refused.get() {
-        Some(refused) => Err(refused.clone()),
-        None => {
-            leave(&shared).await;
-            Ok(())
-        }
+    if let Some(refused) = shared.refused.get() {
+        return Err(refused.clone());
     }
+    leave(&shared).await;
+    Ok(())
 }
 
 /// Says good-bye, so that nobody waits for this worker's silence to last.

@@ -165,7 +165,12 @@ async fn work_once(name: &str, address: SocketAddr) -> Result<(), tonic::Status>
             client.commit(commit(name, &session, &assignment, &outcome)).await?;
         }
         client
-            .heartbeat(HeartbeatRequest { session: session.clone(), worker: name.into(), attempts: vec![] })
+            .heartbeat(HeartbeatRequest {
+                session: session.clone(),
+                worker: name.into(),
+                attempts: vec![],
+                draining: false,
+            })
             .await?;
     }
 }

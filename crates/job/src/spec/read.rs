@@ -75,7 +75,7 @@ impl ReadConfig {
                 find("paths", "nothing to read: expected at least one path, or `run` and `stage`".to_owned());
             }
             (Some(_), None) => {
-                find("run", "`run` needs `stage`: which stage's documents to begin with".to_owned())
+                find("run", "`run` needs `stage`: which stage's documents to begin with".to_owned());
             }
             (None, Some(_)) => find("stage", "`stage` needs `run`: the output of the earlier job".to_owned()),
             (Some(_), Some(_)) | (None, None) => {}

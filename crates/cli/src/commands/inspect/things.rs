@@ -121,7 +121,7 @@ pub(super) fn checkpoints(subject: &Subject<'_>) -> Result<(), Failure> {
     if found.is_empty() {
         return Err(Failure::usage(anyhow!("`{}` holds no committed checkpoint", subject.url)));
     }
-    found.sort_by(|(_, first), (_, second)| first.step.cmp(&second.step));
+    found.sort_by_key(|(_, first)| first.step);
     let bytes =
         |manifest: &Manifest| manifest.files.iter().map(|file| file.bytes).fold(0, u64::saturating_add);
     let value: Vec<Value> = found
