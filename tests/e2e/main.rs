@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod compat;
 mod daemons;
 mod dedup;
 mod formats;

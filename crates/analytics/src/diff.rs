@@ -10,6 +10,7 @@ use polars::prelude::{LazyFrame, col};
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::fates::{ABSENT, Fate, Fates, KEPT};
 use crate::run::{Run, Stage};
 use crate::tables::{Kind, scan_each_part, scan_in_pieces};
 
@@ -117,38 +118,7 @@ fn stage_difference(table: &str, stages: [Option<&Stage>; 2]) -> StageDifference
     }
 }
 
-/// The fate of a document, as a number: its place in [`Fates::names`].
-type Fate = u16;
-
-/// All fates that were met, by name.
-struct Fates {
-    names: Vec<String>,
-    numbers: BTreeMap<String, Fate>,
-}
-
-impl Default for Fates {
-    fn default() -> Self {
-        let names = ["absent".to_owned(), "kept".to_owned()];
-        let numbers = names.iter().cloned().zip(0..).collect();
-        Self { names: names.into(), numbers }
-    }
-}
-
-const ABSENT: Fate = 0;
-const KEPT: Fate = 1;
-
 impl Fates {
-    fn number(&mut self, name: String) -> Result<Fate, Error> {
-        if let Some(number) = self.numbers.get(&name) {
-            return Ok(*number);
-        }
-        let number =
-            Fate::try_from(self.names.len()).map_err(|_| Error::TooManyRules(usize::from(Fate::MAX)))?;
-        self.names.push(name.clone());
-        self.numbers.insert(name, number);
-        Ok(number)
-    }
-
     /// The fate of each document of a run, by id.
     fn of(&mut self, run: &Run) -> Result<Vec<(DocumentId, Fate)>, Error> {
         let mut fates = Vec::new();
@@ -158,7 +128,7 @@ impl Fates {
                 let (ids, rules) = (frame.column("id")?.str()?, frame.column("rule")?.str()?);
                 for (id, rule) in ids.iter().zip(rules.iter()) {
                     let name = format!("{}: {}", stage.table, rule.unwrap_or_default());
-                    fates.push((parse(id)?, self.number(name)?));
+                    fates.push((parse(id)?, self.number(&name)?));
                 }
             }
         }
@@ -196,7 +166,7 @@ impl Fates {
                 examples.push(id);
             }
         }
-        let name = |fate: Fate| self.names[usize::from(fate)].clone();
+        let name = |fate: Fate| self.name(fate).to_owned();
         let mut transitions: Vec<_> = found
             .into_iter()
             .map(|((from, to), (documents, examples))| Transition {
@@ -233,8 +203,8 @@ mod tests {
     #[test]
     fn fates_are_merged_by_id() {
         let mut fates = Fates::default();
-        let short = fates.number("filter: short".to_owned()).expect("few rules");
-        assert_eq!(fates.number("filter: short".to_owned()).expect("few rules"), short);
+        let short = fates.number("filter: short").expect("few rules");
+        assert_eq!(fates.number("filter: short").expect("few rules"), short);
         let id = |record| DocumentId::derive("a", record);
         let sorted = |mut list: Vec<(DocumentId, Fate)>| {
             list.sort_unstable();

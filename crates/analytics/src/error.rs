@@ -110,6 +110,75 @@ pub enum Error {
     /// A checkpoint's manifest names no token shard.
     #[error("`{}` names no token shard: expected names such as `tokens/train-00000`", .0.display())]
     NoShards(PathBuf),
+    /// A directory without a peer's output.
+    #[error("`{path}` holds no output of that project: expected {expected}")]
+    NoPeerOutput {
+        /// The directory.
+        path: String,
+        /// What it would hold.
+        expected: &'static str,
+    },
+    /// A record of a peer's file cannot be read.
+    #[error(
+        "`{path}`, line {line}: {problem}; mend the file or take it away: what cannot be read would count as a difference"
+    )]
+    PeerRecord {
+        /// The file.
+        path: String,
+        /// The line, of Parquet the row, from 1.
+        line: u64,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A peer's file, or a folder given for it, is not what it should be.
+    #[error("`{path}`: {problem}")]
+    PeerFile {
+        /// The file or folder.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Dolma's documents and attributes alone decide nothing.
+    #[error(
+        "nothing beside `{0}` tells which documents were kept: expected the mixer's output in the directory, or its \
+         configuration (`--mixer`)"
+    )]
+    NothingDecided(String),
+    /// No key finds a peer's documents among ours.
+    #[error(
+        "none of the first {records} records of `{path}` is in the run, by {by}: expected the output of the same input; ids \
+         of a source are known where the read step has `keep: true`"
+    )]
+    NoKey {
+        /// The peer's directory.
+        path: String,
+        /// The keys.
+        by: String,
+        /// How many records were looked for.
+        records: usize,
+    },
+    /// No document is on both sides.
+    #[error(
+        "no document of `{path}` is in the run, by {by}: expected the output of the same input, or another `--by`"
+    )]
+    NothingInCommon {
+        /// The key.
+        by: &'static str,
+        /// The peer's directory.
+        path: String,
+    },
+    /// The list of differences cannot be written.
+    #[error("cannot write the list of differences")]
+    Differences(#[source] std::io::Error),
+    /// Rows that do not fit into memory cannot be kept on disk.
+    #[error("cannot keep sorted rows in `{}`", .path.display())]
+    Scratch {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// A template failed; only a formatter that fails can cause it.
     #[error("cannot render the report")]
     Render(#[from] askama::Error),
@@ -127,5 +196,9 @@ impl Error {
     /// Makes the adapter from an I/O error on `path`.
     pub(crate) fn read(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         |source| Self::Read { path: path.to_owned(), source }
+    }
+    /// Makes the adapter from an I/O error on a temporary file in `path`.
+    pub(crate) fn scratch(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        |source| Self::Scratch { path: path.to_owned(), source }
     }
 }

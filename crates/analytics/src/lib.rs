@@ -5,6 +5,7 @@
 //!                    │                              └─▶ doctor    what lies there against what was published
 //!                    └──▶ tables, scanned lazily    ──▶ query     SQL
 //!                                                   ──▶ diff      two runs: stages, rules, documents
+//!                                                   ──▶ compat    a run and a peer's output
 //!                                                   ──▶ trace     one document, stage by stage
 //!                                                   ──▶ lineage   a checkpoint's shards and documents
 //!                                                   ──▶ report    all of it, as JSON and as one HTML file
@@ -16,9 +17,11 @@
 //! to a temporary directory of bounded size.
 
 mod clusters;
+mod compat;
 mod diff;
 mod doctor;
 mod error;
+mod fates;
 mod files;
 mod lineage;
 mod query;
@@ -30,6 +33,10 @@ mod trace;
 mod training;
 
 pub use clusters::cluster_audits;
+pub use compat::{
+    By, Cell, CompatDifference, CompatOptions, Compatibility, DifferenceKind, Documents, Example, Peer,
+    Selection, Stated, Texts, Verdicts, compat,
+};
 pub use diff::{Difference, RuleDifference, StageDifference, Transition, diff};
 pub use doctor::{Depth, Diagnosis, Finding, Orphan, doctor};
 pub use error::Error;

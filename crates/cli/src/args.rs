@@ -78,6 +78,8 @@ pub(crate) enum Command {
     Query(QueryArgs),
     /// Say what changed between two runs: by stage, rule and document.
     Diff(DiffArgs),
+    /// Compare a run's decisions with those of datatrove or Dolma over the same documents.
+    Compat(CompatArgs),
     /// Compare a run's files with its manifests: hashes, counts, orphans.
     Doctor(DoctorArgs),
     /// List what a run's manifests do not name, and delete it if told to.
@@ -298,6 +300,59 @@ pub(crate) struct DiffArgs {
     pub(crate) first: String,
     /// The second run's.
     pub(crate) second: String,
+}
+
+/// Whose output a run is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PeerName {
+    /// Files of its writers and exclusion writers.
+    Datatrove,
+    /// Documents, attributes, the mixer's output.
+    Dolma,
+}
+
+/// What documents are joined by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum JoinBy {
+    /// The id that the source gave.
+    Id,
+    /// The file and the record's place in it, of which datatrove makes ids where the source has none.
+    Record,
+    /// The URL.
+    Url,
+    /// The text as it came in.
+    Text,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompatArgs {
+    /// The peer.
+    #[arg(value_enum)]
+    pub(crate) peer: PeerName,
+    /// Its output, a path or URL.
+    pub(crate) directory: String,
+    /// Our run's output, a path or URL.
+    #[arg(long, default_value = ".")]
+    pub(crate) run: String,
+    /// What documents are joined by; by default what finds most of the peer's first records.
+    #[arg(long, value_enum)]
+    pub(crate) by: Option<JoinBy>,
+    /// Folder of the peer's directory with what it kept in the end; may be given more than once. By default all files that
+    /// are nothing else.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) kept: Vec<String>,
+    /// Folder with what datatrove's filters removed; may be given more than once. By default folders named `removed`.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) removed: Vec<String>,
+    /// Folder with the documents that datatrove's `MinHash` read: what its `.remove` files name goes.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) minhash_input: Option<String>,
+    /// Configuration of Dolma's mixer, for the reasons.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mixer: Option<PathBuf>,
+    /// Write each difference to this file, a line of JSON each.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) differences: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

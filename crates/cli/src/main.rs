@@ -56,6 +56,7 @@ fn dispatch(command: Command, console: &Console) -> Result<(), Failure> {
         Command::Stats(args) => commands::runs::stats(&args.run, console),
         Command::Query(args) => commands::runs::query(&args, console),
         Command::Diff(args) => commands::runs::diff(&args, console),
+        Command::Compat(args) => commands::compat::run(&args, console),
         Command::Doctor(args) => commands::health::doctor(&args, console),
         Command::Gc(args) => commands::health::gc(&args, console),
         Command::Generate(args) => commands::generate::run(&args, console),

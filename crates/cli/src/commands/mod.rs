@@ -1,6 +1,7 @@
 //! One module for each group of verbs.
 
 pub(crate) mod certs;
+pub(crate) mod compat;
 pub(crate) mod daemons;
 pub(crate) mod generate;
 pub(crate) mod health;

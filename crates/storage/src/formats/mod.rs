@@ -145,6 +145,8 @@ pub struct ReaderOptions {
     pub max_record_bytes: u64,
     /// A gzip member or zstd frame that grows more than this is malformed (once past 256 MiB).
     pub max_ratio: u64,
+    /// Whether Parquet's columns of groups become objects, as their writers mean them; else they are passed by.
+    pub nested: bool,
 }
 
 impl Default for ReaderOptions {
@@ -156,6 +158,7 @@ impl Default for ReaderOptions {
             language_fields: ["lang", "language"].map(str::to_owned).to_vec(),
             max_record_bytes: 64 << 20,
             max_ratio: 1000,
+            nested: false,
         }
     }
 }

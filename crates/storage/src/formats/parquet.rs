@@ -112,7 +112,10 @@ impl Reader {
         let names = schema
             .fields()
             .iter()
-            .filter(|field| is_plain(field.data_type()) || *field.name() == self.options.text_field)
+            .filter(|field| {
+                let is_group = self.options.nested && matches!(field.data_type(), DataType::Struct(_));
+                is_plain(field.data_type()) || is_group || *field.name() == self.options.text_field
+            })
             .map(|field| field.name().as_str());
         let mask = ProjectionMask::columns(self.metadata.parquet_schema(), names);
         let file = match self.file.try_clone() {
@@ -224,6 +227,13 @@ fn value(column: &dyn Array, row: usize) -> Option<Value> {
             } else {
                 None
             };
+        }
+        DataType::Struct(fields) => {
+            let columns = column.as_struct().columns();
+            let named = fields.iter().zip(columns);
+            let values = named
+                .filter_map(|(field, column)| Some((field.name().clone(), value(column.as_ref(), row)?)));
+            Value::Object(values.collect())
         }
         _ => return None,
     })
