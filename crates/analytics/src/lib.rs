@@ -43,9 +43,9 @@ pub use error::Error;
 pub use lineage::{CheckpointDocuments, ShardDocuments, SourceDocuments, checkpoint_documents};
 pub use query::{Column, Table, query};
 pub use report::{
-    AuditedStage, Bin, ClusterSize, Digested, DroppedSample, Duplicates, Generated, Headline, Inputs,
-    LanguageShare, Languages, Lengths, Malformed, MalformedFile, NOT_VALIDATED, Report, Sample, Section,
-    StageOptions, TrainingSummary, report, report_html, stored_report,
+    AuditedStage, BenchmarkHits, Bin, ClusterSize, Digested, DroppedSample, Duplicates, Generated, Headline,
+    Inputs, ItemHits, LanguageShare, Languages, Lengths, Malformed, MalformedFile, NOT_VALIDATED, Overlap,
+    Report, Sample, Section, StageOptions, TrainingSummary, report, report_html, stored_report,
 };
 pub use run::{Run, Stage};
 pub use stats::{RuleCount, StageFigures, Stats, stats};

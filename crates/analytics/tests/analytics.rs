@@ -2,11 +2,16 @@
 
 mod fixture;
 
-use fixture::{DOCUMENTS, HOSTILE, Output, data_run, id, trained_run, url};
+use fixture::{DOCUMENTS, HOSTILE, Output, contaminated_run, data_run, id, trained_run, url};
 use orchestrator_analytics::{
-    Error, Found, Run, Section, Verdict, checkpoint_documents, query, report, report_html, stats, trace,
+    Error, Found, Report, Run, Section, Verdict, checkpoint_documents, query, report, report_html, stats,
+    trace,
 };
 use serde_json::json;
+
+fn gather(output: &Output) -> Report {
+    report(&open(output)).expect("a report")
+}
 
 fn open(output: &Output) -> Run {
     Run::open(output.url()).expect("a run")
@@ -254,4 +259,53 @@ fn what_is_no_run_is_refused() {
     assert!(matches!(query(&run, "SELECT 1", 1), Err(Error::MissingFile { .. })));
     output.write("stages/00-read/part-00000.parquet", "PAR1 but not really");
     assert!(query(&run, "SELECT * FROM read", 1).is_err(), "a broken file is an error, not a panic");
+}
+
+#[test]
+fn a_report_tells_which_benchmarks_documents_had_text_of() {
+    let output = contaminated_run();
+    let report = gather(&output);
+    let Section::Data(benchmarks) = &report.decontamination else { panic!("{:?}", report.decontamination) };
+    let figures: Vec<_> = benchmarks
+        .iter()
+        .map(|hits| (hits.benchmark.as_str(), hits.dropped, hits.noted, hits.spans, hits.items))
+        .collect();
+    assert_eq!(figures, [("gsm8k", 7, 0, 0, 4), ("mmlu", 0, 2, 3, 0)]);
+    let hits = &benchmarks[0];
+    let most: Vec<_> = hits.most.iter().map(|item| (item.item.as_str(), item.documents)).collect();
+    assert_eq!(most, [("0", 2), ("1", 2), ("2", 2), ("3", 1)]);
+    // 4, 8, …, 24 of 40 are 10, 20, …, 60 per cent, and one has all.
+    let bars: Vec<u64> = hits.overlap.iter().map(|bar| bar.documents).collect();
+    assert_eq!(bars, [1, 1, 1, 1, 1, 1, 0, 0, 0, 1]);
+    assert_eq!((hits.overlap[0].above, hits.overlap[9].to), (0, 100));
+    assert_eq!(hits.samples.len(), 3);
+    for sample in &hits.samples {
+        assert_eq!((sample.marks.len(), sample.marks[0].clone()), (1, 0..8), "{sample:?}");
+    }
+    let page = report_html(&report).expect("a page");
+    for part in [
+        "id=\"benchmarks\"",
+        "gsm8k",
+        "7 documents were dropped for 4 of its items",
+        "<mark>Document</mark>",
+        "2 went on",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(!page.contains("<script"), "texts are escaped in marks too");
+    let Section::Absent(reason) = gather(&data_run()).decontamination else {
+        panic!("the data run has no such step");
+    };
+    assert!(reason.contains("no decontaminate step"), "{reason}");
+}
+
+#[test]
+fn languages_have_documents_and_text() {
+    let report = gather(&data_run());
+    let Section::Data(languages) = report.languages else { panic!("{:?}", report.languages) };
+    let shares: Vec<_> =
+        languages.languages.iter().map(|share| (share.language.as_str(), share.documents)).collect();
+    assert_eq!(shares.iter().map(|share| share.1).sum::<u64>(), DOCUMENTS - 14, "those that the run keeps");
+    assert_eq!(shares[0].0, "en");
+    assert!(languages.languages.iter().all(|share| share.bytes > share.documents), "{languages:?}");
 }

@@ -20,5 +20,5 @@ pub use error_code::ErrorCode;
 pub use ids::{AttemptId, DocumentId, FencingToken, JobId, WorkerId};
 pub use outcome::{FROZEN_FILES, FileKind, FileRecord, StageTally, TaskOutcome, gang_metrics};
 pub use redact::redact;
-pub use samples::{DroppedText, Lengths, StageSamples, TaskSamples};
+pub use samples::{Amount, DroppedText, LanguageCounts, Lengths, StageSamples, TaskSamples};
 pub use verdict::{Decision, Dropped, Note, NoteKind, Reason};

@@ -5,6 +5,7 @@
 //! depend on how documents were cut into tasks: the lowest hashes of all tasks are among the lowest of each.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,10 @@ pub const SAMPLES_OF_A_RULE: usize = 3;
 const MOST_RULES: usize = 64;
 /// Characters of a text that are kept.
 const TEXT_CHARACTERS: usize = 600;
+/// Of those, characters before the first of the marked spans.
+const BEFORE_MARK: usize = 200;
+/// Languages counted one by one: sources may name what they like.
+const MOST_LANGUAGES: usize = 512;
 /// Characters of a value that are kept: some are messages.
 const VALUE_CHARACTERS: usize = 200;
 
@@ -35,6 +40,9 @@ pub struct StageSamples {
     pub stage: u32,
     /// Lengths of the documents in the part that the stage wrote; empty where it wrote none.
     pub kept: Lengths,
+    /// Languages of the same documents.
+    #[serde(default)]
+    pub languages: LanguageCounts,
     /// Lengths of the documents it dropped, as the stage had them.
     pub dropped: Lengths,
     /// Records it dropped that never became a text.
@@ -58,8 +66,70 @@ pub struct DroppedText {
     pub value: String,
     /// Bytes of the whole text; absent where the record never became one.
     pub bytes: Option<u64>,
-    /// The text's beginning, as the stage had it when it dropped it.
+    /// The text's beginning, or what surrounds the first span that it was dropped for, as the stage had it when it dropped it.
     pub text: Option<String>,
+    /// Bytes of `text` that it was dropped for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<Range<usize>>,
+}
+
+/// How many documents, and how many bytes of text they have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amount {
+    /// Documents.
+    pub documents: u64,
+    /// UTF-8 bytes of their text.
+    pub bytes: u64,
+}
+
+impl Amount {
+    fn add(&mut self, other: Self) {
+        self.documents = self.documents.saturating_add(other.documents);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+}
+
+/// How much text there is in which language. Of more languages than are counted, the last by name are summed: which those
+/// are does not depend on how documents were cut into tasks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LanguageCounts {
+    /// By code; empty where no language is known.
+    pub named: BTreeMap<String, Amount>,
+    /// All others.
+    pub others: Amount,
+}
+
+impl LanguageCounts {
+    /// Counts one document.
+    pub fn push(&mut self, language: Option<&str>, bytes: u64) {
+        let (language, one) = (language.unwrap_or_default(), Amount { documents: 1, bytes });
+        match self.named.get_mut(language) {
+            Some(amount) => amount.add(one),
+            None => self.insert(language.to_owned(), one),
+        }
+    }
+
+    fn insert(&mut self, language: String, amount: Amount) {
+        self.named.entry(language).or_default().add(amount);
+        if self.named.len() > MOST_LANGUAGES
+            && let Some((_, last)) = self.named.pop_last()
+        {
+            self.others.add(last);
+        }
+    }
+
+    /// Adds other counts.
+    pub fn append(&mut self, other: Self) {
+        self.others.add(other.others);
+        for (language, amount) in other.named {
+            self.insert(language, amount);
+        }
+    }
+
+    /// How many documents were counted.
+    pub fn documents(&self) -> u64 {
+        self.named.values().fold(self.others.documents, |sum, amount| sum.saturating_add(amount.documents))
+    }
 }
 
 /// How many documents have which length in UTF-8 bytes, in bins that widen by the square root of 2.
@@ -68,8 +138,15 @@ pub struct DroppedText {
 pub struct Lengths(pub BTreeMap<u32, u64>);
 
 impl StageSamples {
-    /// Books a record that the stage dropped; `text` is the document's, where it had one.
-    pub fn push_dropped(&mut self, seed: u64, dropped: &Dropped, text: Option<&str>) {
+    /// Books a document in the part that the stage wrote.
+    pub fn push_kept(&mut self, language: Option<&str>, text: &str) {
+        self.kept.push(text.len() as u64);
+        self.languages.push(language, text.len() as u64);
+    }
+
+    /// Books a record that the stage dropped; `text` is the document's, where it had one, and `marks` the bytes of it that
+    /// it was dropped for, in order, where the rule knows.
+    pub fn push_dropped(&mut self, seed: u64, dropped: &Dropped, text: Option<&str>, marks: &[Range<usize>]) {
         match text {
             Some(text) => self.dropped.push(text.len() as u64),
             None => self.without_text += 1,
@@ -87,6 +164,10 @@ impl StageSamples {
         if place == SAMPLES_OF_A_RULE {
             return;
         }
+        let (excerpt, marks) = text.map_or((None, Vec::new()), |text| {
+            let (excerpt, marks) = excerpt(text, marks);
+            (Some(excerpt), marks)
+        });
         let sample = DroppedText {
             order,
             id: dropped.id,
@@ -94,7 +175,8 @@ impl StageSamples {
             record: dropped.record,
             value: beginning(&dropped.reason.value, VALUE_CHARACTERS),
             bytes: text.map(|text| text.len() as u64),
-            text: text.map(|text| beginning(text, TEXT_CHARACTERS)),
+            text: excerpt,
+            marks,
         };
         samples.insert(place, sample);
         samples.truncate(SAMPLES_OF_A_RULE);
@@ -103,6 +185,7 @@ impl StageSamples {
     /// Adds what another task saw in the same stage.
     pub fn append(&mut self, other: Self) {
         self.kept.append(&other.kept);
+        self.languages.append(other.languages);
         self.dropped.append(&other.dropped);
         self.without_text = self.without_text.saturating_add(other.without_text);
         for (rule, more) in other.samples {
@@ -163,6 +246,26 @@ fn beginning(text: &str, characters: usize) -> String {
     }
 }
 
+/// The beginning of a text, or what surrounds the first of some spans of it, and where the spans are in that.
+fn excerpt(text: &str, marks: &[Range<usize>]) -> (String, Vec<Range<usize>>) {
+    let is_span = |mark: &&Range<usize>| mark.start < mark.end && text.get((*mark).clone()).is_some();
+    let Some(first) = marks.iter().find(is_span) else {
+        return (beginning(text, TEXT_CHARACTERS), Vec::new());
+    };
+    let before = text[..first.start].char_indices().rev().take(BEFORE_MARK).last();
+    let start = before.map_or(first.start, |(at, _)| at);
+    let mut excerpt = if start > 0 { "…".to_owned() } else { String::new() };
+    let shift = excerpt.len();
+    excerpt.push_str(&beginning(&text[start..], TEXT_CHARACTERS));
+    // A span may go on beyond the excerpt, whose last character is then an ellipsis.
+    let whole = excerpt.len() == shift + text.len() - start;
+    let end = if whole { excerpt.len() } else { excerpt.len() - "…".len() };
+    let of = |mark: &Range<usize>| (mark.start - start + shift).min(end)..(mark.end - start + shift).min(end);
+    let inside = marks.iter().filter(is_span).filter(|mark| mark.start >= start).map(of);
+    let marks = inside.filter(|mark| mark.start < mark.end).collect();
+    (excerpt, marks)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,7 +282,7 @@ mod tests {
         let mut stage = StageSamples::default();
         for record in records {
             let (dropped, text) = dropped(record);
-            stage.push_dropped(seed, &dropped, (record != 7).then_some(&text));
+            stage.push_dropped(seed, &dropped, (record != 7).then_some(&text), &[]);
         }
         stage
     }
@@ -219,6 +322,47 @@ mod tests {
                 Lengths::bin_start(bin) <= length.max(1) && length.max(1) < Lengths::bin_start(bin + 1),
                 "{length}"
             );
+        }
+    }
+
+    #[test]
+    fn what_a_document_was_dropped_for_is_in_its_sample() {
+        let text = format!("{}the hit é itself{}", "é".repeat(1_000), " and on".repeat(500));
+        let at = text.find("the hit").expect("it is there");
+        let end = at + "the hit é itself".len();
+        let (found, marks) = excerpt(&text, &[at..end, end + 3..end + 6, text.len() - 3..text.len()]);
+        assert_eq!(found.chars().count(), TEXT_CHARACTERS + 2, "an ellipsis on both sides");
+        assert_eq!(
+            marks.iter().map(|mark| &found[mark.clone()]).collect::<Vec<_>>(),
+            ["the hit é itself", "d o"]
+        );
+        let (found, marks) = excerpt(&text, std::slice::from_ref(&(at..text.len())));
+        assert!(found.ends_with('…') && found[marks[0].clone()].starts_with("the hit"), "{found}");
+        assert!(!found[marks[0].clone()].contains('…'));
+        let one = |start: usize, end: usize| Vec::from([Range { start, end }]);
+        assert_eq!(excerpt("short", &one(2, 4)), ("short".to_owned(), one(2, 4)));
+        // Spans that are none in this text mark nothing.
+        for marks in [Vec::new(), one(3, 99), one(4, 4), one(4, 2), one(1, 2)] {
+            assert_eq!(excerpt("é is one", &marks), ("é is one".to_owned(), Vec::new()), "{marks:?}");
+        }
+    }
+
+    #[test]
+    fn languages_are_counted_whatever_the_cut() {
+        let names: Vec<String> = (0..700u32).map(|number| format!("x{:03}", number * 37 % 700)).collect();
+        let count = |range: Range<usize>| {
+            let mut counts = LanguageCounts::default();
+            for (place, name) in names.iter().cycle().enumerate().skip(range.start).take(range.len()) {
+                counts.push((place % 9 > 0).then_some(name.as_str()), 10);
+            }
+            counts
+        };
+        let whole = count(0..2_000);
+        assert_eq!((whole.documents(), whole.named.len()), (2_000, MOST_LANGUAGES));
+        for cut in [1, 650, 1_999] {
+            let mut joined = count(cut..2_000);
+            joined.append(count(0..cut));
+            assert_eq!(joined, whole, "cut at {cut}");
         }
     }
 }

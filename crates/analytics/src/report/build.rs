@@ -2,7 +2,9 @@
 
 use polars::prelude::col;
 
-use super::{Digested, Headline, Report, Section, TrainingSummary, documents, job, malformed, samples};
+use super::{
+    Digested, Headline, Report, Section, TrainingSummary, decontamination, documents, job, malformed, samples,
+};
 use crate::error::Error;
 use crate::run::Run;
 use crate::stats::stats;
@@ -35,9 +37,10 @@ pub fn report(run: &Run) -> Result<Report, Error> {
         vocabulary: job::vocabulary(run),
         headline: headline(run, metrics.as_ref())?,
         lengths: documents::lengths(run, &seen),
-        languages: documents::languages(run)?,
+        languages: documents::languages(run, &seen),
         duplicates: documents::duplicates(run, &audits)?,
         audits,
+        decontamination: decontamination::hits(run, &seen)?,
         training: match &metrics {
             Some(metrics) => Section::Data(training(metrics)),
             None => Section::absent("This run has not trained a model: there is no metrics.jsonl."),

@@ -12,8 +12,8 @@ use super::samples::Seen;
 use crate::clusters::cluster_audits;
 use crate::error::Error;
 use crate::run::{Run, Stage};
-use crate::tables::{Kind, scan, scan_in_pieces};
-use crate::trace::{number, text};
+use crate::tables::{Kind, scan};
+use crate::trace::number;
 
 /// Languages named one by one; the rest are summed.
 const NAMED_LANGUAGES: usize = 12;
@@ -51,15 +51,21 @@ pub struct Languages {
     pub languages: Vec<LanguageShare>,
     /// Documents in languages that are not listed.
     pub others: u64,
+    /// Bytes of their text.
+    #[serde(default)]
+    pub others_bytes: u64,
 }
 
-/// How many documents have a language.
+/// How many documents have a language, and how much text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LanguageShare {
     /// Its code.
     pub language: String,
     /// How many.
     pub documents: u64,
+    /// UTF-8 bytes of their text.
+    #[serde(default)]
+    pub bytes: u64,
 }
 
 /// Clusters of duplicates by size.
@@ -151,34 +157,37 @@ fn bins(kept: &Counts, dropped: &Counts) -> Vec<Bin> {
     (first..=last).map(bin).filter(|bin| bin.from < bin.to).collect()
 }
 
-pub(super) fn languages(run: &Run) -> Result<Section<Languages>, Error> {
+pub(super) fn languages(run: &Run, seen: &Seen) -> Section<Languages> {
     let Some(stage) = run.last_materialised() else {
-        return Ok(Section::absent("No stage has written documents."));
+        return Section::absent("No stage has written documents.");
     };
-    let mut counted = BTreeMap::<String, u64>::new();
-    for parts in scan_in_pieces(run, stage, Kind::Parts) {
-        let counts = parts?.group_by([col("language")]).agg([len().alias("documents")]).collect()?;
-        for row in 0..counts.height() {
-            *counted.entry(text(&counts, "language", row)?).or_default() +=
-                number(&counts, "documents", row)?;
-        }
+    let counts = seen.get(stage).map(|seen| seen.languages.clone()).unwrap_or_default();
+    if counts.documents() != stage.manifest.kept {
+        return Section::absent(format!(
+            "The languages of the documents of {} were not counted: another version of the program wrote them.",
+            stage.name
+        ));
     }
-    let named = counted.into_iter().map(|(language, documents)| LanguageShare {
+    let named = counts.named.into_iter().map(|(language, amount)| LanguageShare {
         language: if language.is_empty() { "und".to_owned() } else { language },
-        documents,
+        documents: amount.documents,
+        bytes: amount.bytes,
     });
     let mut languages: Vec<LanguageShare> = named.collect();
     languages.sort_by(|a, b| b.documents.cmp(&a.documents).then_with(|| a.language.cmp(&b.language)));
     match languages.as_slice() {
-        [] => return Ok(Section::absent("No document was kept.")),
+        [] => return Section::absent("No document was kept."),
         [only] if only.language == "und" => {
-            return Ok(Section::absent("No stage named a language: the pipeline has no language step."));
+            return Section::absent("No stage named a language: the pipeline has no language step.");
         }
         _ => {}
     }
-    let others = languages.iter().skip(NAMED_LANGUAGES).map(|share| share.documents).sum();
+    let rest = languages.iter().skip(NAMED_LANGUAGES);
+    let (others, others_bytes) = rest.fold((counts.others.documents, counts.others.bytes), |sum, share| {
+        (sum.0 + share.documents, sum.1 + share.bytes)
+    });
     languages.truncate(NAMED_LANGUAGES);
-    Ok(Section::Data(Languages { stage: stage.name.clone(), languages, others }))
+    Section::Data(Languages { stage: stage.name.clone(), languages, others, others_bytes })
 }
 
 /// What the stages that published found before they dropped anything.

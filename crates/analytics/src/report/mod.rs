@@ -2,6 +2,7 @@
 
 mod build;
 mod chart;
+mod decontamination;
 mod documents;
 mod html;
 mod job;
@@ -12,6 +13,7 @@ mod samples;
 use serde::{Deserialize, Serialize};
 
 pub use build::{report, stored_report};
+pub use decontamination::{BenchmarkHits, ItemHits, Overlap};
 pub use documents::{AuditedStage, Bin, ClusterSize, Duplicates, LanguageShare, Languages, Lengths};
 pub use html::report_html;
 pub use job::{Inputs, StageOptions};
@@ -76,6 +78,9 @@ pub struct Report {
     /// What dedup stages found before they dropped anything.
     #[serde(default)]
     pub audits: Vec<AuditedStage>,
+    /// Which benchmarks documents had text of.
+    #[serde(default = "not_looked")]
+    pub decontamination: Section<Vec<BenchmarkHits>>,
     /// How training went.
     pub training: Section<TrainingSummary>,
     /// What the model wrote.
@@ -84,6 +89,11 @@ pub struct Report {
     pub kept_samples: Section<Vec<Sample>>,
     /// Some dropped documents.
     pub dropped_samples: Section<Vec<DroppedSample>>,
+}
+
+/// What a report says that an older version of this program wrote.
+fn not_looked() -> Section<Vec<BenchmarkHits>> {
+    Section::absent("The report is of a version that did not look for benchmarks.")
 }
 
 /// A stage's digest.

@@ -2,6 +2,7 @@
 //! documents no file holds: map tasks took samples of them as they passed (`samples-NNNNN.json`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use orchestrator_core::{Digest, DocumentId, StageSamples, TaskSamples};
 use polars::prelude::{DataFrame, Expr, LazyFrame, col, lit};
@@ -59,8 +60,11 @@ pub struct DroppedSample {
     pub record: u64,
     /// Bytes of the whole text; absent where the record never became one.
     pub bytes: Option<u64>,
-    /// The text's beginning, as the stage had it that dropped it.
+    /// The text's beginning, or what surrounds the first span that it was dropped for, as the stage had it that dropped it.
     pub text: Option<String>,
+    /// Bytes of `text` that it was dropped for, where the rule tells.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<Range<usize>>,
 }
 
 impl DroppedSample {
@@ -164,17 +168,7 @@ pub(super) fn dropped(run: &Run, seen: &Seen) -> Section<Vec<DroppedSample>> {
     rules.truncate(SAMPLED_RULES);
     let mut samples = Vec::new();
     for (_, stage, rule) in rules {
-        let of_rule = seen.get(stage).and_then(|seen| seen.samples.get(rule));
-        samples.extend(of_rule.into_iter().flatten().map(|sample| DroppedSample {
-            stage: stage.name.clone(),
-            rule: rule.to_owned(),
-            value: sample.value.clone(),
-            id: sample.id.to_string(),
-            source: sample.source.clone(),
-            record: sample.record,
-            bytes: sample.bytes,
-            text: sample.text.clone(),
-        }));
+        samples.extend(of_rule(stage, seen, rule));
     }
     if samples.is_empty() {
         return Section::absent(
@@ -182,6 +176,23 @@ pub(super) fn dropped(run: &Run, seen: &Seen) -> Section<Vec<DroppedSample>> {
         );
     }
     Section::Data(samples)
+}
+
+/// The samples of one rule of a stage.
+pub(super) fn of_rule(stage: &Stage, seen: &Seen, rule: &str) -> Vec<DroppedSample> {
+    let samples = seen.get(stage).and_then(|seen| seen.samples.get(rule));
+    let samples = samples.into_iter().flatten().map(|sample| DroppedSample {
+        stage: stage.name.clone(),
+        rule: rule.to_owned(),
+        value: sample.value.clone(),
+        id: sample.id.to_string(),
+        source: sample.source.clone(),
+        record: sample.record,
+        bytes: sample.bytes,
+        text: sample.text.clone(),
+        marks: sample.marks.clone(),
+    });
+    samples.collect()
 }
 
 /// The rows of some documents, with the length of their text as `bytes`.

@@ -9,7 +9,7 @@
 //! ```
 
 use orchestrator_core::{
-    Decision, Document, Dropped, FileKind, Note, StageSamples, StageTally, TaskOutcome, TaskSamples,
+    Decision, Document, Dropped, FileKind, Note, NoteKind, StageSamples, StageTally, TaskOutcome, TaskSamples,
 };
 use orchestrator_job::Side;
 use orchestrator_text::Step;
@@ -102,7 +102,7 @@ impl Chain {
         let Some(link) = self.links.first_mut() else { return Ok(()) };
         link.tally.records_in += 1;
         link.tally.bytes_in += bytes;
-        link.drop(&self.files, self.seed, dropped, None)
+        link.drop(&self.files, self.seed, dropped, None, &[])
     }
 
     /// Takes a document through every stage. `row` is its place in the part it came from, for verdicts.
@@ -118,7 +118,7 @@ impl Chain {
             };
             if let Decision::Drop(reason) = decision {
                 let dropped = Dropped::of(&document, reason);
-                return link.drop(&self.files, self.seed, &dropped, Some(&document.text));
+                return link.drop(&self.files, self.seed, &dropped, Some(&document.text), &self.notes);
             }
             link.keep(&self.files, &document, &self.notes)?;
         }
@@ -162,16 +162,22 @@ impl Chain {
 }
 
 impl Link {
+    /// Of the notes on a dropped document those count that show its rule in its text; a note on an edit tells of a text that
+    /// is no more.
     fn drop(
         &mut self,
         files: &AttemptFiles,
         seed: u64,
         dropped: &Dropped,
         text: Option<&str>,
+        notes: &[Note],
     ) -> Result<(), TaskError> {
         *self.tally.dropped.entry(dropped.reason.rule.clone().into_owned()).or_default() += 1;
         self.tally.dropped_digest.push_dropped(dropped);
-        self.samples.push_dropped(seed, dropped, text);
+        let shown =
+            notes.iter().filter(|note| note.kind == NoteKind::Found && note.rule == dropped.reason.rule);
+        let marks: Vec<_> = shown.map(|note| note.start as usize..note.end as usize).collect();
+        self.samples.push_dropped(seed, dropped, text, &marks);
         self.dropped.push(files, dropped)
     }
 
@@ -185,7 +191,7 @@ impl Link {
         }
         match &mut self.part {
             Some(part) => {
-                self.samples.kept.push(document.text.len() as u64);
+                self.samples.push_kept(document.language.as_deref(), &document.text);
                 part.push(files, document)
             }
             None => Ok(()),

@@ -169,13 +169,13 @@ impl Step for DecontaminateStep {
         if self.hits.is_empty() {
             return Decision::Keep;
         }
-        if config.action == Action::Drop
-            && let Some(found) = index.worst(&mut self.hits)
-        {
-            return Decision::Drop(Reason { rule: found.rule.into(), value: found.value });
-        }
+        let worst = if config.action == Action::Drop { index.worst(&mut self.hits) } else { None };
+        // Of a dropped document they show the report what it has in common.
         note_spans(index, &self.words, &mut self.hits, notes);
-        Decision::Keep
+        match worst {
+            Some(found) => Decision::Drop(Reason { rule: found.rule.into(), value: found.value }),
+            None => Decision::Keep,
+        }
     }
 }
 

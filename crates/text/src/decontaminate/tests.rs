@@ -66,6 +66,13 @@ fn the_item_and_its_count_name_the_drop() {
         rule("farm", "item 2: 1 of 1 n-grams"),
         "a short item, looked for whole"
     );
+    let (decision, spans) = apply(&config(), &format!("Seen: {marked} And more."));
+    assert!(matches!(decision, Decision::Drop(_)));
+    assert_eq!(
+        spans,
+        [("contaminated_farm".to_owned(), marked.trim_end_matches('.').to_owned())],
+        "what was found"
+    );
     let twice = format!("{QUESTION} {QUESTION}");
     assert_eq!(dropped(&config(), &twice), rule("farm", "item 0: 6 of 7 n-grams"), "a copy counts once");
     let fox = "The quick, brown fox jumps over the lazy dog while the old cat";
