@@ -1,9 +1,11 @@
 //! Opening a frozen input: its format, its bounds, and whether it is still what the plan froze.
 
+use orchestrator_core::Media;
 use orchestrator_job::InputFile;
 use orchestrator_job::spec::{Format as JobFormat, ReadConfig};
-use orchestrator_storage::formats::{self, Compression, Format, ReaderOptions};
+use orchestrator_storage::formats::{self, Body, Compression, Format, ReaderOptions};
 use orchestrator_storage::{OpenOptions, RelativePath, Store};
+use orchestrator_text::charset;
 
 use crate::context::TaskContext;
 use crate::error::TaskError;
@@ -53,6 +55,15 @@ pub(crate) fn format(read: &ReadConfig, input: &InputFile) -> Result<(Format, Co
         JobFormat::Html => Format::Html,
     };
     Ok((format, compression))
+}
+
+/// What a record says of its encoding.
+pub(crate) fn charset_hints(body: &Body) -> charset::Hints<'_> {
+    charset::Hints {
+        charset: body.charset.as_deref(),
+        url: body.url.as_deref(),
+        is_html: body.media == Media::Html,
+    }
 }
 
 /// Bounds and names of fields.

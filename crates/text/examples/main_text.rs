@@ -31,7 +31,12 @@ fn main() -> std::io::Result<()> {
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(pages)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
     files.sort();
-    let extract = |page: &[u8]| main_text(&charset::decode(page, None, true).text, structure);
+    let extract = |page: &[u8]| {
+        main_text(
+            &charset::decode(page, charset::Hints { is_html: true, ..charset::Hints::default() }).text,
+            structure,
+        )
+    };
     for file in &files {
         let page = std::fs::read(file)?;
         for _ in 0..repeat {

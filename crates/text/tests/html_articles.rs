@@ -1,6 +1,6 @@
 //! The articles of a public benchmark (`../shared/data/html_extraction`); passes where that is absent.
 
-use orchestrator_text::charset::decode;
+use orchestrator_text::charset::{Hints, decode};
 use orchestrator_text::html::{Structure, main_text};
 
 #[test]
@@ -17,7 +17,8 @@ fn the_benchmark_s_articles_are_found() {
         let mut bytes = Vec::new();
         std::io::Read::read_to_end(&mut flate2::read::MultiGzDecoder::new(file), &mut bytes).expect("a page");
         let text =
-            main_text(&decode(&bytes, None, true).text, Structure::Lines).expect("a page within the bounds");
+            main_text(&decode(&bytes, Hints { is_html: true, ..Hints::default() }).text, Structure::Lines)
+                .expect("a page within the bounds");
         let words = |text: &str| -> std::collections::BTreeSet<String> {
             text.split(|letter: char| !letter.is_alphanumeric()).map(str::to_lowercase).collect()
         };

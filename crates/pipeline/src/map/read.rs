@@ -96,7 +96,7 @@ fn feed(
 /// in no encoding we can find is malformed.
 fn document(source: &str, ordinal: u64, body: Body, keep_language: bool) -> Result<Document, String> {
     let is_html = body.media == Media::Html;
-    let decoded = charset::decode(&body.bytes, body.charset.as_deref(), is_html);
+    let decoded = charset::decode(&body.bytes, source::charset_hints(&body));
     if decoded.malformed && !is_html {
         return Err(format!("the text is in no known encoding (tried {})", decoded.encoding));
     }

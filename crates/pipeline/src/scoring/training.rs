@@ -1,6 +1,6 @@
 //! Trains the model of a stage that scores documents, from files that the job file names.
 
-use orchestrator_core::{FileKind, Media, TaskOutcome};
+use orchestrator_core::{FileKind, TaskOutcome};
 use orchestrator_job::Stage;
 use orchestrator_storage::formats::{self, Body, Input, RawKind, ReaderOptions, Start};
 use orchestrator_text::charset;
@@ -13,6 +13,7 @@ use super::{stage, trained_path};
 use crate::context::TaskContext;
 use crate::error::TaskError;
 use crate::files::AttemptFiles;
+use crate::source;
 
 /// Text of examples held in memory; a model of this kind needs a sample, not a corpus.
 const EXAMPLES_BYTES: usize = 1 << 30;
@@ -61,7 +62,7 @@ struct Sample {
 impl Sample {
     /// Decodes one more text, while there is room.
     fn take(&mut self, body: &Body) -> Result<(), String> {
-        let text = charset::decode(&body.bytes, body.charset.as_deref(), body.media == Media::Html).text;
+        let text = charset::decode(&body.bytes, source::charset_hints(&body)).text;
         self.bytes += text.len();
         if self.bytes > EXAMPLES_BYTES {
             // Cut off where it is full, the sample would be whatever the first files hold.

@@ -187,7 +187,11 @@ impl Shown {
                     Media::Html => "html",
                 };
                 let is_html = body.media == Media::Html;
-                let text = charset::decode(&body.bytes, body.charset.as_deref(), is_html).text;
+                let text = charset::decode(
+                    &body.bytes,
+                    charset::Hints { charset: body.charset.as_deref(), url: body.url.as_deref(), is_html },
+                )
+                .text;
                 (kind, body.url, body.bytes.len() as u64, text)
             }
             RawKind::NotADocument { reason } => ("not_a_document", None, 0, reason),

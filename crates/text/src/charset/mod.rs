@@ -1,11 +1,14 @@
 //! From bytes to text: charset by header, by meta tag, by detection.
 //!
 //! ```text
-//! BOM ─▶ HTTP header ─▶ <meta> (HTML, first 1024 bytes) ─▶ valid UTF-8 ─▶ detection
+//! BOM ─▶ HTTP header ─▶ <meta> (HTML, first 1024 bytes) ─▶ valid UTF-8 ─▶ detection (with the URL's top-level domain)
+//!                                                                           └▶ a second look at Latin letters
 //! ```
 //!
-//! The first that answers decides. A declared label that nobody knows counts as no answer, so a page with a misspelt
+//! The first that answers decides. What detection is known to get wrong stands in docs/decisions/charsets.md. A declared label that nobody knows counts as no answer, so a page with a misspelt
 //! header is still read by what it is.
+
+mod latin;
 
 use chardetng::EncodingDetector;
 use encoding_rs::{
@@ -27,24 +30,36 @@ pub struct Decoded {
     pub malformed: bool,
 }
 
-/// Decodes `bytes`. `header_charset` is the `charset` of the HTTP `Content-Type`, where there was one.
-pub fn decode(bytes: &[u8], header_charset: Option<&str>, is_html: bool) -> Decoded {
+/// What is known of bytes beside themselves.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hints<'a> {
+    /// The `charset` of the HTTP `Content-Type`, or what the format says.
+    pub charset: Option<&'a str>,
+    /// Where they were fetched from: what is written in a country tells its encodings apart.
+    pub url: Option<&'a str>,
+    /// Whether a `<meta>` tag may declare an encoding.
+    pub is_html: bool,
+}
+
+/// Decodes `bytes`.
+pub fn decode(bytes: &[u8], hints: Hints<'_>) -> Decoded {
     if let Some((encoding, length)) = Encoding::for_bom(bytes) {
         return with(encoding, &bytes[length..]);
     }
-    let declared = header_charset
+    let declared = hints
+        .charset
         .and_then(|label| known(label.trim_matches(['"', '\'', ' ']).as_bytes()))
-        .or_else(|| if is_html { meta(&bytes[..bytes.len().min(META_WINDOW)]) } else { None });
+        .or_else(|| if hints.is_html { meta(&bytes[..bytes.len().min(META_WINDOW)]) } else { None });
     if let Some(encoding) = declared {
         return with(encoding, bytes);
     }
     // ISO-2022-JP is pure ASCII with escapes, so it must be looked for before UTF-8 claims it.
-    if memchr::memchr(0x1b, bytes).is_some() && bytes.is_ascii() && detect(bytes) == ISO_2022_JP {
+    if memchr::memchr(0x1b, bytes).is_some() && bytes.is_ascii() && detect(bytes, None) == ISO_2022_JP {
         return with(ISO_2022_JP, bytes);
     }
     match std::str::from_utf8(bytes) {
         Ok(text) => Decoded { text: text.to_owned(), encoding: UTF_8.name(), malformed: false },
-        Err(_) => with(detect(bytes), bytes),
+        Err(_) => with(latin::second_look(detect(bytes, hints.url.and_then(top_level)), bytes), bytes),
     }
 }
 
@@ -53,10 +68,21 @@ fn with(encoding: &'static Encoding, bytes: &[u8]) -> Decoded {
     Decoded { text: text.into_owned(), encoding: encoding.name(), malformed }
 }
 
-fn detect(bytes: &[u8]) -> &'static Encoding {
+fn detect(bytes: &[u8], top_level: Option<&str>) -> &'static Encoding {
     let mut detector = EncodingDetector::new();
     detector.feed(bytes, true);
-    detector.guess(None, true)
+    detector.guess(top_level.map(str::as_bytes), true)
+}
+
+/// The top-level domain of a URL in lower case, as the detector wants it.
+fn top_level(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit('@').next()?.split(':').next()?;
+    let (_, label) = host.trim_end_matches('.').rsplit_once('.')?;
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (label.starts_with(|first: char| first.is_ascii_lowercase()) && label.bytes().all(is_plain))
+        .then_some(label)
 }
 
 /// The encoding of a label; none for the labels that the standard maps to "refuse to decode".
@@ -108,7 +134,7 @@ mod tests {
     use super::*;
 
     fn name(bytes: &[u8], header: Option<&str>, is_html: bool) -> &'static str {
-        decode(bytes, header, is_html).encoding
+        decode(bytes, Hints { charset: header, url: None, is_html }).encoding
     }
 
     #[test]
@@ -117,7 +143,7 @@ mod tests {
         assert_eq!(name(b"\xef\xbb\xbfabc", Some("latin1"), false), "UTF-8");
         assert_eq!(name(page, Some("koi8-r"), true), "KOI8-R");
         assert_eq!(name(page, Some("no-such-charset"), true), "windows-1251");
-        assert!(decode(page, None, true).text.ends_with("Привет"));
+        assert!(decode(page, Hints { is_html: true, ..Hints::default() }).text.ends_with("Привет"));
         assert_eq!(name("Grüße".as_bytes(), None, true), "UTF-8");
     }
 
@@ -136,22 +162,47 @@ mod tests {
             encoding_rs::WINDOWS_1251.encode("Широкая электрификация южных губерний даст толчок");
         assert_eq!(name(&bytes, None, false), "windows-1251");
         let (bytes, _, _) = ISO_2022_JP.encode("吾輩は猫である。名前はまだ無い。");
-        assert_eq!(decode(&bytes, None, false).text, "吾輩は猫である。名前はまだ無い。");
+        assert_eq!(decode(&bytes, Hints::default()).text, "吾輩は猫である。名前はまだ無い。");
         assert_eq!(name(b"\x1b[31mred\x1b[0m", None, false), "UTF-8");
     }
 
     #[test]
+    fn a_domain_tells_encodings_apart() {
+        for (url, label) in [
+            ("https://www.example.cz/a?b=http://c.de", Some("cz")),
+            ("http://user:pw@example.ru:8080", Some("ru")),
+            ("http://example.xn--p1ai./", Some("xn--p1ai")),
+            ("http://EXAMPLE.RU/", None),
+            ("http://127.0.0.1/", None),
+            ("http://[::1]/", None),
+            ("http://localhost/", None),
+            ("no URL", None),
+        ] {
+            assert_eq!(top_level(url), label, "{url}");
+        }
+        let (bytes, _, _) = encoding_rs::WINDOWS_1251.encode("Нет");
+        let hints = Hints { url: Some("http://example.ru/"), ..Hints::default() };
+        assert_eq!(decode(&bytes, hints).text, "Нет");
+    }
+
+    #[test]
     fn malformed_bytes_are_told_and_kept_as_marks() {
-        let decoded = decode(b"ab\xffcd", Some("utf-8"), false);
+        let decoded = decode(b"ab\xffcd", Hints { charset: Some("utf-8"), ..Hints::default() });
         assert!(decoded.malformed);
         assert_eq!(decoded.text, "ab\u{fffd}cd");
     }
 
     proptest! {
         #[test]
-        fn any_bytes_decode(bytes in prop::collection::vec(any::<u8>(), 0..300), html in any::<bool>()) {
-            let first = decode(&bytes, None, html);
-            prop_assert_eq!(&first, &decode(&bytes, None, html));
+        fn any_bytes_decode(
+            bytes in prop::collection::vec(any::<u8>(), 0..300),
+            url in prop::option::of(".{0,20}"),
+            is_html in any::<bool>(),
+        ) {
+            let url = url.map(|host| format!("http://{host}"));
+            let hints = Hints { charset: None, url: url.as_deref(), is_html };
+            let first = decode(&bytes, hints);
+            prop_assert_eq!(&first, &decode(&bytes, hints));
         }
     }
 }
