@@ -5,6 +5,8 @@ mod support;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use orchestrator_text::dedup::DedupConfig;
+use orchestrator_text::minhash::Hasher;
 use serde_json::{Value, json};
 use support::{Order, Run, job, run};
 
@@ -177,6 +179,34 @@ fn clusters_beyond_a_limit_stop_the_job_before_anything_is_dropped() {
     assert!(error.contains("expected at most 0.99 of them (`max_source_loss`)"), "{error}");
     let options = json!({"max_cluster": 12, "max_source_loss": 1.0});
     assert!(deduplicated(directory.path(), "allowed", &options, Order::FirstToLast).is_ok());
+}
+
+#[test]
+fn a_bucket_s_first_document_does_not_part_two_that_are_alike() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = json!({"bands": 1, "rows": 1, "verify": 0.7});
+    let options: DedupConfig = serde_json::from_value(config.clone()).expect("options");
+    let mut hasher = Hasher::new(&options.minhash());
+    // A passage in common, and much that is not: there is one bucket, and the passage decides on it.
+    let rows: Vec<Value> = (0..100)
+        .map(|attempt| {
+            let (common, own) = (words(attempt, 60), words(attempt + 100, 60));
+            let first = format!("{common} {}", words(attempt + 200, 60));
+            [first, format!("{common} {own}"), format!("{common} {own} end")]
+        })
+        .find(|texts| {
+            let bands: Vec<_> = texts.iter().map(|text| hasher.bands(text)).collect();
+            bands[0].is_some() && bands.iter().all(|band| *band == bands[0])
+        })
+        .expect("one of a hundred passages")
+        .map(|text| json!({"text": text}))
+        .into();
+    write(directory.path(), "in/0.jsonl", &rows[..1]);
+    write(directory.path(), "in/1.jsonl", &rows[1..2]);
+    write(directory.path(), "in/2.jsonl", &rows[2..]);
+    let run = deduplicated(directory.path(), "apart", &config, Order::FirstToLast).expect("it runs");
+    let kept: Vec<String> = run.documents("dedup").into_iter().map(|document| document.source).collect();
+    assert_eq!(kept, ["0.jsonl", "1.jsonl"], "the third is like the second, and both are unlike the first");
 }
 
 #[test]

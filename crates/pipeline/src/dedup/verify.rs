@@ -1,7 +1,8 @@
 //! Compares candidates by the true Jaccard similarity of their shingles, where the stage asks for it.
 //!
-//! One task a part: it takes the candidate edges of the part's documents, block by block of their bucket's firsts, so that
-//! the firsts' shingles of one block are all that lies in memory.
+//! One task a part: it takes the candidate edges of the part's documents, block by block of the earlier documents, so that
+//! the shingles of one block are all that lies in memory. What is connected already is not compared again: of a cluster of
+//! copies each is compared once.
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
@@ -52,6 +53,10 @@ pub(crate) fn run(
     // The texts of earlier runs are not at hand: what shares a band with one of their documents is taken as it is.
     let (earlier, mut rest) = pairs.split_at(pairs.partition_point(|&(first, _)| first < run));
     let mut similar: Vec<(u32, u32)> = earlier.iter().map(|&(first, document)| (document, first)).collect();
+    let mut joined = Joined::default();
+    for &(document, first) in &similar {
+        joined.join(document, first);
+    }
     while !rest.is_empty() {
         let firsts = distinct(rest.iter().map(|&(first, _)| first));
         let mut block = BTreeMap::new();
@@ -69,9 +74,15 @@ pub(crate) fn run(
         let documents = distinct(now.iter().map(|&(document, _)| document));
         let mut edges = now.chunk_by(|a, b| a.0 == b.0);
         read_at(context, candidates.parts, run, &documents, |_, document| {
-            let shingles = hasher.shingle_set(&document.text);
+            let mut shingles = None;
             for edge in edges.next().unwrap_or_default() {
-                if block.get(&edge.1).is_some_and(|first| jaccard(first, &shingles) >= threshold) {
+                let Some(first) = block.get(&edge.1) else { continue };
+                if joined.are_joined(edge.0, edge.1) {
+                    continue;
+                }
+                let shingles = shingles.get_or_insert_with(|| hasher.shingle_set(&document.text));
+                if jaccard(first, shingles) >= threshold {
+                    joined.join(edge.0, edge.1);
                     similar.push(*edge);
                 }
             }
@@ -92,6 +103,40 @@ pub(crate) fn run(
         detail: json!({ "candidates": pairs.len(), "similar": similar.len() }),
         ..TaskOutcome::default()
     })
+}
+
+/// Documents that are connected already, of one task's candidates alone.
+#[derive(Default)]
+struct Joined(BTreeMap<u32, u32>);
+
+impl Joined {
+    /// The earliest document that this one is connected with.
+    fn root(&mut self, document: u32) -> u32 {
+        let mut root = document;
+        while let Some(&parent) = self.0.get(&root) {
+            root = parent;
+        }
+        // The next way is short.
+        let mut at = document;
+        while let Some(parent) = self.0.get_mut(&at) {
+            at = std::mem::replace(parent, root);
+            if at == root {
+                break;
+            }
+        }
+        root
+    }
+
+    fn are_joined(&mut self, one: u32, other: u32) -> bool {
+        self.root(one) == self.root(other)
+    }
+
+    fn join(&mut self, one: u32, other: u32) {
+        let (one, other) = (self.root(one), self.root(other));
+        if one != other {
+            self.0.insert(one.max(other), one.min(other));
+        }
+    }
 }
 
 /// The places of a part's documents; `first` is that of the first of all.
@@ -125,4 +170,21 @@ fn distinct(values: impl Iterator<Item = u32>) -> Vec<u32> {
     let mut distinct: Vec<u32> = values.collect();
     distinct.dedup();
     distinct
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_connected_is_known_whatever_the_order() {
+        let mut joined = Joined::default();
+        for (one, other) in [(9, 7), (7, 3), (5, 4), (9, 5), (8, 8)] {
+            joined.join(one, other);
+        }
+        for document in [9, 7, 5, 4, 3] {
+            assert_eq!(joined.root(document), 3);
+        }
+        assert!(joined.are_joined(9, 4) && !joined.are_joined(8, 9) && !joined.are_joined(1, 2));
+    }
 }
