@@ -2,28 +2,19 @@
 
 use std::fs;
 
-use crate::support::{Scene, corpus};
+use crate::support::{Scene, corpus, tiny_training};
 
-const JOB: &str = "
+const DATA: &str = "
 pipeline:
   - read: {paths: [\"a.jsonl\"]}
   - clean: {}
   - dedup: {method: minhash}
-  - tokenize: {train: {model: bpe, vocab_size: 300}}
-  - train:
-      model: {family: gpt, layers: 1, heads: 2, width: 16, context: 16}
-      steps: 4
-      global_batch: 4
-      micro_batch: 1
-      validation: {every: 2, fraction: 0.05, sequences: 4}
-      checkpoint: {every: 2, keep_last: 1}
-  - export: {}
 ";
 
 fn ran() -> Scene {
     let scene = Scene::new();
     scene.write("a.jsonl", corpus::jsonl(&corpus::pages(95, 60)));
-    scene.job("job", JOB);
+    scene.job("job", &format!("{DATA}{}", tiny_training(300, 1, &[])));
     scene.complete("job", 2);
     scene
 }

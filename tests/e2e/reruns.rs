@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::support::{Process, Scene, corpus, eventually};
+use crate::support::{Process, Scene, corpus, eventually, tiny_training};
 
 const JOB: &str = "
 target_bytes: 8 KiB
@@ -272,17 +272,7 @@ fn an_output_is_known_by_whatever_name() {
 #[test]
 fn what_a_job_does_not_make_does_not_stay_from_an_earlier_one() {
     let scene = scene(60);
-    let trained = "  - tokenize: {train: {model: bpe, vocab_size: 300}}
-  - train:
-      model: {family: gpt, layers: 1, heads: 2, width: 16, context: 16}
-      steps: 4
-      global_batch: 4
-      micro_batch: 1
-      order: sequential
-      validation: {every: 2, fraction: 0.05, sequences: 4}
-      checkpoint: {every: 2, keep_last: 2}
-  - export: {}
-";
+    let trained = tiny_training(300, 2, &["order: sequential"]);
     scene.job("again", &format!("{JOB}{trained}"));
     let output = scene.complete("again", 2);
     scene.write("again/notes-of-mine.txt", "not ours");

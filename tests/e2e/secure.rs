@@ -4,22 +4,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use crate::support::daemons::Cluster;
-use crate::support::{Ran, Scene, corpus};
+use crate::support::{Ran, Scene, corpus, tiny_training};
 
-const JOB: &str = "
+const DATA: &str = "
 pipeline:
   - read: {paths: [\"corpus/*\"]}
   - clean: {}
-  - tokenize: {train: {model: bpe, vocab_size: 300}}
-  - train:
-      model: {family: gpt, layers: 1, heads: 2, width: 16, context: 16}
-      steps: 4
-      global_batch: 4
-      micro_batch: 1
-      world_size: 2
-      validation: {every: 2, fraction: 0.05, sequences: 4}
-      checkpoint: {every: 2, keep_last: 1}
-  - export: {}
 ";
 
 #[test]
@@ -36,7 +26,7 @@ fn a_gang_trains_over_tls_and_strangers_are_refused() {
     let again = scene.run(&["certs", "certs"]);
     assert_ne!(again.code, Some(0), "what is there is not written over");
 
-    scene.job("plain", JOB);
+    scene.job("plain", &format!("{DATA}{}", tiny_training(300, 1, &["world_size: 2"])));
     scene.complete("plain", 2);
     std::fs::rename(scene.path("plain"), scene.path("aside")).expect("moved");
     let mut cluster = Cluster::start_secure(&scene, 4_000, "certs");

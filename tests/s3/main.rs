@@ -17,24 +17,14 @@ use std::time::{Duration, Instant};
 use server::Server;
 use support::corpus::{self, Dice};
 use support::daemons::Cluster;
-use support::{Process, Ran, Scene, signal};
+use support::{Process, Ran, Scene, signal, tiny_training};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
-const STAGES: &str = "
+const DATA: &str = "
   - clean: {min_characters: 60}
   - dedup: {}
   - pii: {}
-  - tokenize: {train: {model: bpe, vocab_size: 400}}
-  - train:
-      model: {family: gpt, layers: 1, heads: 2, width: 16, context: 16}
-      steps: 4
-      global_batch: 4
-      micro_batch: 1
-      world_size: 2
-      validation: {every: 2, fraction: 0.05, sequences: 4}
-      checkpoint: {every: 2, keep_last: 2}
-  - export: {}
 ";
 
 /// The same corpus on S3 and on local disk, and a job for each. The local one has run.
@@ -49,7 +39,10 @@ fn scene(server: &Server) -> Scene {
         let head = format!("name: job\noutput: {output}\ntarget_bytes: 64 KiB\nmax_attempts: 20\n");
         scene.write(
             &format!("{name}.yaml"),
-            format!("{head}pipeline:\n  - read: {{paths: [\"{paths}\"]}}{STAGES}"),
+            format!(
+                "{head}pipeline:\n  - read: {{paths: [\"{paths}\"]}}{DATA}{}",
+                tiny_training(400, 2, &["world_size: 2"])
+            ),
         );
     };
     job("local", "./local", "corpus/**/*.jsonl.gz");

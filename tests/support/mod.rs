@@ -73,6 +73,24 @@ impl Ran {
     }
 }
 
+/// The last steps of a job that trains a model of one layer in four steps and exports it. `more` are further options of
+/// `train`, a line each.
+pub(crate) fn tiny_training(vocabulary: u32, keep_last: u32, more: &[&str]) -> String {
+    let more = more.iter().fold(String::new(), |text, option| text + "      " + option + "\n");
+    format!(
+        "  - tokenize: {{train: {{model: bpe, vocab_size: {vocabulary}}}}}
+  - train:
+      model: {{family: gpt, layers: 1, heads: 2, width: 16, context: 16}}
+      steps: 4
+      global_batch: 4
+      micro_batch: 1
+{more}      validation: {{every: 2, fraction: 0.05, sequences: 4}}
+      checkpoint: {{every: 2, keep_last: {keep_last}}}
+  - export: {{}}
+"
+    )
+}
+
 /// A temporary directory with a corpus and jobs, in which commands are run.
 pub(crate) struct Scene(tempfile::TempDir);
 

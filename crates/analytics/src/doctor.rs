@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use orchestrator_core::Digest;
-use orchestrator_storage::manifest::FileEntry;
+use orchestrator_storage::manifest::{EVIDENCE, FileEntry};
 use orchestrator_storage::{PassedBy, RelativePath};
 use serde::{Deserialize, Serialize};
 
@@ -207,19 +207,21 @@ fn rows_of(stage: &Stage, prefix: &str) -> Option<u64> {
     files.map(|file| file.rows).reduce(u64::saturating_add)
 }
 
+/// Whether a file tells why its stage stopped the job: no leftover, as long as the stage has no manifest.
+fn is_evidence(named: &BTreeSet<String>, path: &str) -> bool {
+    path.rsplit_once('/').is_some_and(|(directory, name)| {
+        EVIDENCE.contains(&name) && !named.contains(&format!("{directory}/manifest.json"))
+    })
+}
+
 fn orphans(run: &Run, named: &BTreeSet<String>) -> Result<Vec<Orphan>, Error> {
     let store = run.files().store();
     let mut found = BTreeSet::new();
     for directory in OURS.iter().chain(&ALSO_WRITTEN) {
         let listing = store.list_where(&RelativePath::new(*directory)?, &|_| true)?;
         if OURS.contains(directory) {
-            // A dedup stage that stopped its job has no manifest: its evidence is no leftover.
-            let evidence =
-                |path: &RelativePath| path.file_name() == orchestrator_storage::clusters::FILE_NAME;
-            let unnamed = listing
-                .entries
-                .iter()
-                .filter(|entry| !named.contains(entry.path.as_str()) && !evidence(&entry.path));
+            let left_over = |path: &str| !named.contains(path) && !is_evidence(named, path);
+            let unnamed = listing.entries.iter().filter(|entry| left_over(entry.path.as_str()));
             found.extend(unnamed.map(|entry| (entry.path.to_string(), Some(entry.bytes))));
         }
         let temporary = listing.passed_by.iter().filter(|(_, why)| *why == PassedBy::Temporary);

@@ -10,6 +10,9 @@ use crate::{Error, RelativePath, Store};
 /// The form of the manifests that this build writes.
 pub const SCHEMA_VERSION: u32 = 1;
 
+/// Files that a stage publishes before its manifest, as evidence: one that stopped its job has them and no manifest.
+pub const EVIDENCE: [&str; 1] = [crate::clusters::FILE_NAME];
+
 /// The largest manifest that is read.
 const MAX_BYTES: u64 = 1 << 30;
 

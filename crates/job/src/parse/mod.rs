@@ -187,9 +187,7 @@ impl Findings {
 
     /// Notes every key that stands twice in one mapping, and takes the later ones out.
     fn note_repeated_keys(&mut self) {
-        let mut repeated = Vec::new();
-        self.source.tree.take_repeated(&mut Vec::new(), &mut repeated);
-        for (path, at, first) in repeated {
+        for (path, at, first) in self.source.tree.take_repeated() {
             let Some(Segment::Key(key)) = path.last() else { continue };
             let message = format!("the key `{key}` stands here twice: the first is in line {}", first.line);
             self.note_at(at, path, message, None);
@@ -198,9 +196,7 @@ impl Findings {
 
     /// Notes every number that is none or has no end as the file writes it, and takes it out.
     fn note_not_finite(&mut self) {
-        let mut found = Vec::new();
-        self.source.tree.not_finite(&mut Vec::new(), &mut found);
-        for (path, at) in found {
+        for (path, at) in self.source.tree.not_finite() {
             let message = format!("expected a finite number, found `{}`", self.source.word(at));
             self.note_at(at, path.clone(), message, None);
             self.source.tree.remove(&path);

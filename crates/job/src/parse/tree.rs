@@ -134,35 +134,23 @@ impl Node {
         at
     }
 
-    /// Takes every later entry of a key that stands twice in one mapping out: its path, its place, and the first one's.
-    pub(super) fn take_repeated(
-        &mut self,
-        path: &mut Vec<Segment>,
-        repeated: &mut Vec<(Vec<Segment>, Position, Position)>,
-    ) {
+    /// Shows every node with its path to `visit`, from the outside in; it may take entries out before they are walked.
+    fn walk(&mut self, path: &mut Vec<Segment>, visit: &mut dyn FnMut(&mut Self, &[Segment])) {
+        visit(self, path);
+        let mut into = |segment, node: &mut Self| {
+            path.push(segment);
+            node.walk(path, visit);
+            path.pop();
+        };
         match &mut self.value {
             Value::Map(entries) => {
-                let mut first: BTreeMap<String, Position> = BTreeMap::new();
-                entries.retain(|entry| {
-                    let Some(before) = first.get(&entry.key) else {
-                        first.insert(entry.key.clone(), entry.key_at);
-                        return true;
-                    };
-                    let path = path.iter().cloned().chain([Segment::Key(entry.key.clone())]).collect();
-                    repeated.push((path, entry.key_at, *before));
-                    false
-                });
                 for entry in entries {
-                    path.push(Segment::Key(entry.key.clone()));
-                    entry.node.take_repeated(path, repeated);
-                    path.pop();
+                    into(Segment::Key(entry.key.clone()), &mut entry.node);
                 }
             }
             Value::List(items) => {
                 for (index, node) in items {
-                    path.push(Segment::Index(*index));
-                    node.take_repeated(path, repeated);
-                    path.pop();
+                    into(Segment::Index(*index), node);
                 }
             }
             Value::Null
@@ -174,31 +162,34 @@ impl Node {
         }
     }
 
+    /// Takes every later entry of a key that stands twice in one mapping out: its path, its place, and the first one's.
+    pub(super) fn take_repeated(&mut self) -> Vec<(Vec<Segment>, Position, Position)> {
+        let mut repeated = Vec::new();
+        self.walk(&mut Vec::new(), &mut |node, path| {
+            let Value::Map(entries) = &mut node.value else { return };
+            let mut first: BTreeMap<String, Position> = BTreeMap::new();
+            entries.retain(|entry| {
+                let Some(before) = first.get(&entry.key) else {
+                    first.insert(entry.key.clone(), entry.key_at);
+                    return true;
+                };
+                let path = path.iter().cloned().chain([Segment::Key(entry.key.clone())]).collect();
+                repeated.push((path, entry.key_at, *before));
+                false
+            });
+        });
+        repeated
+    }
+
     /// The paths and places of all numbers that are none (`.nan`) or have no end.
-    pub(super) fn not_finite(&self, path: &mut Vec<Segment>, found: &mut Vec<(Vec<Segment>, Position)>) {
-        match &self.value {
-            Value::Float(number) if !number.is_finite() => found.push((path.clone(), self.at)),
-            Value::Map(entries) => {
-                for entry in entries {
-                    path.push(Segment::Key(entry.key.clone()));
-                    entry.node.not_finite(path, found);
-                    path.pop();
-                }
+    pub(super) fn not_finite(&mut self) -> Vec<(Vec<Segment>, Position)> {
+        let mut found = Vec::new();
+        self.walk(&mut Vec::new(), &mut |node, path| {
+            if matches!(node.value, Value::Float(number) if !number.is_finite()) {
+                found.push((path.to_vec(), node.at));
             }
-            Value::List(items) => {
-                for (index, node) in items {
-                    path.push(Segment::Index(*index));
-                    node.not_finite(path, found);
-                    path.pop();
-                }
-            }
-            Value::Null
-            | Value::Bool(_)
-            | Value::Unsigned(_)
-            | Value::Signed(_)
-            | Value::Float(_)
-            | Value::Text(_) => {}
-        }
+        });
+        found
     }
 
     /// Takes the node at `path` out; a list item left without a key goes with it. Says whether anything went.
