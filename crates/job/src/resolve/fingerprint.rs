@@ -12,7 +12,7 @@ const VERSIONS: [(&str, u64); 13] = [
     ("read", 3),
     ("clean", 2),
     ("language", 1),
-    ("filter", 1),
+    ("filter", 2),
     ("quality", 3),
     ("perplexity", 1),
     ("decontaminate", 1),

@@ -399,17 +399,11 @@ fn duplicated(table: &mut Table, n: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::filters::testing::{assert_drops, drop};
+    use crate::filters::testing::{self, assert_drops, drop};
 
     /// Lines of seven words that do not repeat, with common words.
     fn prose(lines: usize) -> String {
-        let letter = |n: usize| char::from(b'a' + (n % 26) as u8);
-        let line = |line: usize| {
-            let words =
-                (0..5).map(|n| format!("w{}o{}{}rd", letter(line * 5 + n), letter(line), letter(n * 5)));
-            format!("so the {}.", words.collect::<Vec<_>>().join(" "))
-        };
-        (0..lines).map(line).collect::<Vec<_>>().join("\n")
+        testing::prose(lines, 5, |words| format!("so the {words}."))
     }
 
     #[test]

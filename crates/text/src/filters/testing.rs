@@ -24,6 +24,14 @@ pub(super) fn verdict(config: &dyn RuleConfig, document: &Document, notes: &mut 
     rules.judge(&view, &mut Scratch::default(), notes)
 }
 
+/// Lines of so many words that do not repeat, each put into its place in `line`.
+pub(super) fn prose(lines: usize, words: usize, line: impl Fn(&str) -> String) -> String {
+    let letter = |n: usize| char::from(b'a' + (n % 26) as u8);
+    let word = |at: usize, n: usize| format!("w{}o{}{}rd", letter(at * words + n), letter(at), letter(n * 5));
+    let each = |at: usize| line(&(0..words).map(|n| word(at, n)).collect::<Vec<_>>().join(" "));
+    (0..lines).map(each).collect::<Vec<_>>().join("\n")
+}
+
 /// The rule and value that a text is dropped by, if it is.
 pub(super) fn drop(config: &dyn RuleConfig, text: &str) -> Option<(String, String)> {
     match verdict(config, &Document::new("test", 0, text), &mut Vec::new()) {

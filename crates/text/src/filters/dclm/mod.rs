@@ -10,10 +10,11 @@
 //! Reference: Li et al. 2024 (arXiv 2406.11794), appendix, and github.com/mlfoundations/dclm (361714b),
 //! `dclm_baseline_refinedweb.yaml`. Words of repetition are Unicode's that begin with a letter or digit, all others are
 //! what white space parts. **All** copies count, the first too; the most frequent n-gram is the longest on a tie; of
-//! n ≥ 5 the words that lie in a repeated n-gram count once. Rules are named after DCLM's functions.
+//! n ≥ 5 the words that lie in a repeated n-gram count once. Rules are named after DCLM's functions. What is known to
+//! differ stands in `docs/decisions/filter-profiles.md`.
 //!
 //! The recipe's other parts are stages of ours: ban lists of addresses, language (`en` above 0.65), the fastText classifier
-//! (`__label__hq` at 0.018112), deduplication. Numeric addresses are looked for in the text as it came.
+//! (`__label__hq` at 0.018112), deduplication.
 //!
 //! Example: a page of 60 words, 5 of them in the lines `3 likes` and `SHARE THIS PAGE`, is dropped as
 //! `word_removal_ratio`, 0.0833.
@@ -38,7 +39,8 @@ use crate::words::{Span, Splitter, is_space};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DclmConfig {
-    /// Addresses in the text go, with the white space before them.
+    /// Addresses in the text go, with the white space before them; named ones only of a page that begins, in any case, with
+    /// the letters of a top-level domain (`In`, `The`, not `Quietly`), since DCLM looks there for one first.
     pub url_removal: bool,
     /// Most newlines in a row; further ones go.
     pub newline_removal: Option<u64>,
@@ -199,7 +201,7 @@ impl Rules for DclmConfig {
         if let Some(drop) = drop {
             return Verdict::Drop(drop);
         }
-        let before = count_words(text, &scratch.words);
+        let before = count_words(text);
         let cuts = lines::cuts(self, text);
         draft.cut(&cuts, notes);
         draft.cut(&lines::blank_ends(&draft.text), notes);
@@ -207,9 +209,7 @@ impl Rules for DclmConfig {
             return Verdict::Drop(Decision::drop("empty", 0));
         }
         if !cuts.is_empty() {
-            scratch.words.clear();
-            Splitter::Whitespace.split_into(&draft.text, &mut scratch.words);
-            let after = count_words(&draft.text, &scratch.words);
+            let after = count_words(&draft.text);
             let removed = ratio(before.saturating_sub(after), before.max(1));
             if let Some(drop) = above("word_removal_ratio", removed, self.word_removal_ratio) {
                 return Verdict::Drop(drop);
@@ -253,7 +253,7 @@ impl DclmConfig {
     }
 
     fn judge_words(&self, text: &str, words: &[Span]) -> Option<Decision> {
-        let plain = count_words(text, words);
+        let plain = count_words(text);
         if self.min_page_length.is_some_and(|least| (plain as u64) < least)
             || self.max_page_length.is_some_and(|most| plain as u64 > most)
         {
@@ -359,9 +359,10 @@ fn shares(pieces: &[&str], scratch: &mut Scratch) -> (f64, f64) {
     (ratio(repeated, pieces.len()), ratio(characters, all))
 }
 
-/// Words that begin with a letter or digit.
-fn count_words(text: &str, words: &[Span]) -> usize {
-    words.iter().filter(|word| word.of(text).starts_with(char::is_alphanumeric)).count()
+/// Words that begin with a letter or digit; they are parted as fastText does it, by white space of ASCII alone.
+fn count_words(text: &str) -> usize {
+    let parts = |c: char| matches!(c, ' ' | '\n' | '\r' | '\t' | '\u{b}' | '\u{c}' | '\0');
+    text.split(parts).filter(|word| word.starts_with(char::is_alphanumeric)).count()
 }
 
 #[cfg(test)]
@@ -369,17 +370,11 @@ mod tests {
     use orchestrator_core::Document;
 
     use super::*;
-    use crate::filters::testing::{assert_drops, verdict};
+    use crate::filters::testing::{self, assert_drops, verdict};
 
     /// Lines of ten words that do not repeat, with stop words.
     fn prose(lines: usize) -> String {
-        let letter = |n: usize| char::from(b'a' + (n % 26) as u8);
-        let line = |line: usize| {
-            let words =
-                (0..8).map(|n| format!("w{}o{}{}rd", letter(line * 8 + n), letter(line), letter(n * 5)));
-            format!("The {} end.", words.collect::<Vec<_>>().join(" "))
-        };
-        (0..lines).map(line).collect::<Vec<_>>().join("\n")
+        testing::prose(lines, 8, |words| format!("The {words} end."))
     }
 
     #[test]

@@ -8,6 +8,8 @@ use regex::Regex;
 
 /// The longest name before the dot that is looked at.
 const MOST_NAME_BYTES: usize = 256;
+/// The longest top-level domain that a beginning is compared with.
+const MOST_DOMAIN_BYTES: usize = 24;
 /// White space before an address that goes with it, in characters.
 const MOST_SPACE: usize = 10;
 
@@ -33,8 +35,21 @@ fn is_tail(byte: u8) -> bool {
     is_name(byte) || b"()?&/".contains(&byte)
 }
 
+/// Whether a text begins with the letters of a top-level domain, in any case.
+///
+/// DCLM asks a pattern of all domains whether a text has one before it looks for addresses, and asks with a match that
+/// is anchored at the text's beginning. So it is in the data that was published.
+fn begins_with_domain(text: &str) -> bool {
+    let letters = text.bytes().take(MOST_DOMAIN_BYTES).take_while(u8::is_ascii_alphabetic);
+    let letters: Vec<u8> = letters.map(|letter| letter.to_ascii_lowercase()).collect();
+    (2..=letters.len()).any(|length| is_top_level(&letters[..length]))
+}
+
 /// The named addresses of a text, with the white space before them, from left to right.
 pub(super) fn named(text: &str) -> Vec<Range<usize>> {
+    if !begins_with_domain(text) {
+        return Vec::new();
+    }
     let bytes = text.as_bytes();
     let mut found = Vec::new();
     let mut at = 0;
@@ -108,7 +123,11 @@ mod tests {
             ("me@site.org, or www.b.de.", vec!["me@site.org", " www.b.de."]),
             ("end.Start of file.txt e.g. 3.14", vec![]),
             ("ünï.com ümlaut.comé", vec![]),
+            ("in ünï.com ümlaut.comé", vec![]),
             ("a.b.c.d", vec![]),
+            ("THE site is b.de", vec![" b.de"]),
+            ("Quietly, the site is b.de", vec![]),
+            ("1 site is b.de", vec![]),
         ] {
             let found: Vec<&str> = named(text).into_iter().map(|range| &text[range]).collect();
             assert_eq!(found, expected, "{text}");
