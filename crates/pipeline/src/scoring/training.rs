@@ -62,7 +62,7 @@ struct Sample {
 impl Sample {
     /// Decodes one more text, while there is room.
     fn take(&mut self, body: &Body) -> Result<(), String> {
-        let text = charset::decode(&body.bytes, source::charset_hints(&body)).text;
+        let text = charset::decode(&body.bytes, source::charset_hints(body)).text;
         self.bytes += text.len();
         if self.bytes > EXAMPLES_BYTES {
             // Cut off where it is full, the sample would be whatever the first files hold.

@@ -58,7 +58,7 @@ impl Books {
         let dropped = Dropped::of(document, Reason::new("language", language));
         *self.tally.dropped.entry(dropped.reason.rule.clone().into_owned()).or_default() += 1;
         self.tally.dropped_digest.push_dropped(&dropped);
-        self.samples.push_dropped(self.seed, &dropped, Some(&document.text));
+        self.samples.push_dropped(self.seed, &dropped, Some(&document.text), &[]);
         self.dropped.push(&self.files, &dropped)
     }
 
