@@ -18,6 +18,7 @@ mod lists;
 mod mixing;
 mod models;
 mod placement;
+mod plans;
 mod refusals;
 mod reports;
 mod reruns;

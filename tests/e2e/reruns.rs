@@ -190,6 +190,116 @@ fn reuse_keeps_the_phases_that_are_equal_and_does_the_others_anew() {
     assert_eq!(output.digests(), scene.complete("fresh", 2).digests(), "as if it had been done at once");
 }
 
+/// Stages before and behind a barrier, and a tokenizer.
+const LONG: &str = "
+target_bytes: 8 KiB
+pipeline:
+  - read: {paths: [\"corpus/*\"]}
+  - clean: {min_characters: 60}
+  - dedup: {method: exact}
+  - filter: {rules: [gopher-quality]}
+  - tokenize: {train: {model: bpe, vocab_size: 300}}
+";
+
+/// Changes the job, runs it with `--reuse`, and holds what was said, kept and done to what is expected.
+#[track_caller]
+fn reused(before: &str, after: &str, kept: &str, run: &str, because: &str, files: [&[&str]; 2]) {
+    let scene = Scene::new();
+    scene.write("corpus/a.jsonl", corpus::jsonl(&corpus::pages(24, 120)));
+    scene.job("again", before);
+    let output = scene.complete("again", 2);
+    let times = |files: &[&str]| -> Vec<_> {
+        let time =
+            |file: &&str| std::fs::metadata(output.path(file)).expect(file).modified().expect("a time");
+        files.iter().map(time).collect()
+    };
+    let [stay, change] = files;
+    let (stayed, changed) = (times(stay), times(change));
+    scene.job("again", after);
+    let ran = scene.run(&["run", "again.yaml", "--reuse"]).ended(0);
+    for wanted in [format!("kept: {kept}\n"), format!("done anew: {run}\n"), format!("because {because}")] {
+        assert!(ran.stderr.contains(&wanted), "`{wanted}` in: {}", ran.stderr);
+    }
+    assert_eq!(times(stay), stayed, "{stay:?} were kept");
+    assert!(times(change).iter().zip(&changed).all(|(now, then)| now > then), "{change:?} were written anew");
+    output.check();
+    scene.job("fresh", after);
+    assert_eq!(output.digests(), scene.complete("fresh", 2).digests(), "as if it had been done at once");
+}
+
+#[test]
+fn another_threshold_runs_what_depends_on_it_and_nothing_else() {
+    reused(
+        LONG,
+        &LONG.replace(
+            "rules: [gopher-quality]",
+            "rules: [gopher-quality], gopher_quality: {gopher_short_doc: 70}",
+        ),
+        "index, read+clean, dedup:bands, dedup:clusters",
+        "dedup+filter, tokenize:prepare, tokenize, report",
+        "pipeline[3].filter.gopher_quality.gopher_short_doc: 50 became 70",
+        [
+            &[
+                "stages/01-clean/part-00000.parquet",
+                "stages/01-clean/manifest.json",
+                "stages/02-dedup/clusters.json",
+            ],
+            &[
+                "stages/03-filter/part-00000.parquet",
+                "stages/03-filter/manifest.json",
+                "tokens/train-00000.bin",
+            ],
+        ],
+    );
+}
+
+#[test]
+fn another_tokenizer_keeps_every_document() {
+    reused(
+        LONG,
+        &LONG.replace("vocab_size: 300", "vocab_size: 320"),
+        "index, read+clean, dedup:bands, dedup:clusters, dedup+filter",
+        "tokenize:prepare, tokenize, report",
+        "pipeline[4].tokenize.train.vocab_size: 300 became 320",
+        [
+            &[
+                "stages/03-filter/part-00000.parquet",
+                "stages/02-dedup/manifest.json",
+                "stages/03-filter/manifest.json",
+            ],
+            &["tokens/train-00000.bin", "tokens/tokenizer.json"],
+        ],
+    );
+}
+
+#[test]
+fn a_threshold_of_a_fused_stage_reads_the_inputs_again_but_does_not_index_them() {
+    let fused = LONG.replace("  - dedup: {method: exact}\n", "");
+    reused(
+        &fused,
+        &fused.replace(
+            "rules: [gopher-quality]",
+            "rules: [gopher-quality], gopher_quality: {gopher_short_doc: 70}",
+        ),
+        "index",
+        "read+clean+filter, tokenize:prepare, tokenize, report",
+        "pipeline[2].filter.gopher_quality.gopher_short_doc: 50 became 70",
+        [&[], &["stages/02-filter/part-00000.parquet", "tokens/train-00000.bin"]],
+    );
+}
+
+#[test]
+fn an_option_of_the_first_stage_keeps_nothing_and_says_so() {
+    reused(
+        LONG,
+        &LONG.replace("{paths: [\"corpus/*\"]}", "{paths: [\"corpus/*\"], max_record_bytes: 1 MiB}"),
+        "nothing",
+        "index, read+clean, dedup:bands, dedup:clusters, dedup+filter, tokenize:prepare, tokenize, report",
+        "pipeline[0].read.max_record_bytes:",
+        [&[], &["stages/01-clean/part-00000.parquet", "tokens/train-00000.bin"]],
+    );
+}
+
 #[test]
 fn an_input_that_changed_is_named() {
     let scene = scene(100);

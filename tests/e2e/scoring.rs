@@ -143,3 +143,29 @@ fn examples_that_cannot_be_read_fail_the_job_and_are_named() {
     );
     scene.complete("allowed", 1).check();
 }
+
+#[test]
+fn thresholds_and_fractions_are_moved_by_stored_scores() {
+    let train = "train: {positive: [good.jsonl], negative: [bad.jsonl], epochs: 50, \
+                 dimension: 8, learning_rate: 0.5}";
+    let scene = scene();
+    let job = |cut: &str| format!("{READ}  - quality: {{{train}, {cut}, scores: true}}\n");
+    for (before, after, set) in [
+        ("threshold: 0.0", "threshold: 0.5", "quality.threshold=0.5"),
+        ("keep_fraction: 0.5", "keep_fraction: 0.25", "quality.keep_fraction=0.25"),
+    ] {
+        scene.job("before", &job(before));
+        scene.run(&["run", "before.yaml", "--reuse"]).ended(0);
+        scene.job("after", &job(after));
+        scene.run(&["run", "after.yaml", "--reuse"]).ended(0);
+        let told = scene.run(&["refilter", "before", "--set", set, "--output", "json"]).ended(0).json();
+        let told = told["stages"].as_array().and_then(|stages| stages.last()).expect("a stage").clone();
+        let after = scene.output("after");
+        assert_eq!(told["stage"], "quality");
+        assert_eq!(told["kept"][1], after.manifest("quality").kept, "{set}: {told}");
+        assert_eq!(told["records_in"][1], after.manifest("quality").records_in, "{set}: {told}");
+        assert_eq!(told["kept"][0], scene.output("before").manifest("quality").kept, "{set}: {told}");
+        assert!(told["now_dropped"].as_u64() > Some(0), "{set}: {told}");
+        after.check();
+    }
+}

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use orchestrator_core::DocumentId;
+use orchestrator_core::{DocumentId, RowHasher};
+use orchestrator_storage::RelativePath;
+use orchestrator_storage::documents::ScoresReader;
 use polars::prelude::{LazyFrame, col};
 use serde::Serialize;
 
@@ -50,6 +52,8 @@ pub struct StageDifference {
     pub kept: [u64; 2],
     /// Rules whose counts differ, by name.
     pub rules: Vec<RuleDifference>,
+    /// Documents of which the stage measured something else; absent unless both runs kept the stage's scores.
+    pub measured_otherwise: Option<u64>,
 }
 
 /// How often a rule dropped in each run.
@@ -74,15 +78,15 @@ pub struct Transition {
     pub examples: Vec<String>,
 }
 
-/// Compares two runs. Holds 32 bytes for each document of both.
+/// Compares two runs. Holds 32 bytes for each document of both, and for each document of a stage whose scores both kept.
 pub fn diff(first: &Run, second: &Run) -> Result<Difference, Error> {
     let mut fates = Fates::default();
     let [one, two] = [fates.of(first)?, fates.of(second)?];
     let (transitions, unchanged) = fates.transitions(&one, &two);
-    Ok(Difference { stages: stages(first, second), transitions, unchanged })
+    Ok(Difference { stages: stages(first, second)?, transitions, unchanged })
 }
 
-fn stages(first: &Run, second: &Run) -> Vec<StageDifference> {
+fn stages(first: &Run, second: &Run) -> Result<Vec<StageDifference>, Error> {
     fn of<'a>(run: &'a Run, table: &str) -> Option<&'a Stage> {
         run.stages().iter().find(|stage| stage.table == table)
     }
@@ -92,7 +96,17 @@ fn stages(first: &Run, second: &Run) -> Vec<StageDifference> {
             tables.push(&stage.table);
         }
     }
-    tables.into_iter().map(|table| stage_difference(table, [of(first, table), of(second, table)])).collect()
+    let compare = |table| {
+        let stages = [of(first, table), of(second, table)];
+        let mut difference = stage_difference(table, stages);
+        if let [Some(one), Some(two)] = stages
+            && [one, two].iter().all(|stage| stage.files(Kind::Scores.prefix()).next().is_some())
+        {
+            difference.measured_otherwise = Some(measured_otherwise([(first, one), (second, two)])?);
+        }
+        Ok(difference)
+    };
+    tables.into_iter().map(compare).collect()
 }
 
 fn stage_difference(table: &str, stages: [Option<&Stage>; 2]) -> StageDifference {
@@ -115,7 +129,37 @@ fn stage_difference(table: &str, stages: [Option<&Stage>; 2]) -> StageDifference
         records_in: manifests.map(|manifest| manifest.map_or(0, |manifest| manifest.records_in)),
         kept: manifests.map(|manifest| manifest.map_or(0, |manifest| manifest.kept)),
         rules: differ.map(|(rule, counts)| RuleDifference { rule: rule.to_owned(), counts }).collect(),
+        measured_otherwise: None,
     }
+}
+
+/// How many documents, of those that came into a stage in both runs, were measured otherwise.
+fn measured_otherwise(stages: [(&Run, &Stage); 2]) -> Result<u64, Error> {
+    let mut measured = [Vec::new(), Vec::new()];
+    for (list, (run, stage)) in measured.iter_mut().zip(stages) {
+        for file in stage.files(Kind::Scores.prefix()) {
+            let reader = ScoresReader::open(run.files().store(), &RelativePath::new(file)?)?;
+            let names = reader.names().to_vec();
+            for row in reader {
+                let row = row?;
+                let mut hasher = RowHasher::default();
+                for (name, value) in names.iter().zip(&row.measures) {
+                    hasher.text(name).optional(value.map(f64::to_le_bytes).as_ref().map(<[u8; 8]>::as_slice));
+                }
+                list.push((row.id, hasher.finish()));
+            }
+        }
+        list.sort_unstable();
+    }
+    let [one, two] = measured;
+    let mut two = two.iter().peekable();
+    let mut count = 0;
+    for (id, measures) in &one {
+        while two.next_if(|(other, _)| other < id).is_some() {}
+        let other = two.next_if(|(other, _)| other == id);
+        count += u64::from(other.is_some_and(|(_, other)| other != measures));
+    }
+    Ok(count)
 }
 
 impl Fates {

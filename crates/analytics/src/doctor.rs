@@ -134,9 +134,11 @@ impl Diagnosis {
                 self.find(&place, problem);
             }
             let rows = |prefix: &str| rows_of(stage, prefix);
-            for (what, prefix, expected) in
-                [("kept documents", "part-", manifest.kept), ("dropped records", "dropped-", stage.dropped())]
-            {
+            for (what, prefix, expected) in [
+                ("kept documents", "part-", manifest.kept),
+                ("dropped records", "dropped-", stage.dropped()),
+                ("rows of scores", "scores-", manifest.records_in),
+            ] {
                 if let Some(found) = rows(prefix)
                     && found != expected
                 {

@@ -49,7 +49,7 @@ impl Table {
 /// Runs one SQL statement over the run and gives at most `limit` rows.
 ///
 /// Each stage that wrote documents is a table of its name (`filter`; the second of one name `filter_2`), beside
-/// `filter_dropped` and `filter_notes`; `tokens` holds the documents of all token shards, `metrics` the steps of
+/// `filter_dropped`, `filter_notes` and, where the stage keeps scores, `filter_scores`; `tokens` holds the documents of all token shards, `metrics` the steps of
 /// training, `stages` the figures. Files are scanned lazily: only the columns and row groups that the query needs.
 pub fn query(run: &Run, sql: &str, limit: usize) -> Result<Table, Error> {
     if let Some(word) = changes_tables(sql) {
@@ -135,7 +135,7 @@ fn names(run: &Run) -> Result<Vec<String>, Error> {
     let mut names = vec!["stages".to_owned()];
     for stage in run.stages() {
         let written = Kind::ALL.into_iter().filter(|kind| {
-            let is_empty = *kind != Kind::Parts && stage.is_of_documents();
+            let is_empty = matches!(kind, Kind::Dropped | Kind::Notes) && stage.is_of_documents();
             is_empty || stage.files(kind.prefix()).next().is_some()
         });
         names.extend(written.map(|kind| kind.table(stage)));

@@ -20,10 +20,12 @@ pub(crate) enum Kind {
     Dropped,
     /// Edits and spans.
     Notes,
+    /// What was measured of every document.
+    Scores,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Parts, Self::Dropped, Self::Notes];
+    pub(crate) const ALL: [Self; 4] = [Self::Parts, Self::Dropped, Self::Notes, Self::Scores];
 
     /// How the names of its files begin.
     pub(crate) fn prefix(self) -> &'static str {
@@ -31,6 +33,7 @@ impl Kind {
             Self::Parts => "part-",
             Self::Dropped => "dropped-",
             Self::Notes => "notes-",
+            Self::Scores => "scores-",
         }
     }
 
@@ -40,15 +43,16 @@ impl Kind {
             Self::Parts => stage.table.clone(),
             Self::Dropped => format!("{}_dropped", stage.table),
             Self::Notes => format!("{}_notes", stage.table),
+            Self::Scores => format!("{}_scores", stage.table),
         }
     }
 }
 
 /// The table of a stage of documents that dropped, or noted, nothing: a question about its rows has an answer, which is that
-/// there are none. `None` for parts, which a fused stage does not write however many documents it kept.
+/// there are none. `None` for parts, which a fused stage does not write however many documents it kept, and for scores.
 pub(crate) fn empty(kind: Kind) -> Result<Option<DataFrame>, Error> {
     let (texts, numbers): (&[&str], &[&str]) = match kind {
-        Kind::Parts => return Ok(None),
+        Kind::Parts | Kind::Scores => return Ok(None),
         Kind::Dropped => (&["id", "source", "url", "rule", "value"], &["record"]),
         Kind::Notes => (&["id", "rule", "what"], &["start", "end"]),
     };

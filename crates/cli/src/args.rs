@@ -40,8 +40,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Check a job file.
     Validate(JobFile),
-    /// Print the stages and phases of a job.
-    Plan(JobFile),
+    /// Print the stages of a job; with `--sample`, predict its figures.
+    Plan(PlanArgs),
     /// Print the JSON Schema of the job file, for editors.
     Schema,
     /// Give a job to a coordinator; prints the job's id.
@@ -80,6 +80,8 @@ pub(crate) enum Command {
     Diff(DiffArgs),
     /// Compare a run's decisions with those of datatrove or Dolma over the same documents.
     Compat(CompatArgs),
+    /// Say what other thresholds would do to a run, by its stored scores.
+    Refilter(RefilterArgs),
     /// Compare a run's files with its manifests: hashes, counts, orphans.
     Doctor(DoctorArgs),
     /// List what a run's manifests do not name, and delete it if told to.
@@ -101,6 +103,36 @@ pub(crate) enum Command {
 pub(crate) struct JobFile {
     /// The job file.
     pub(crate) job: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// The job file.
+    pub(crate) job: PathBuf,
+    /// Run the document stages on this fraction of the records (`0.001`), in this process, and predict from it what will be
+    /// dropped, kept and written, and how long it will take.
+    #[arg(long, value_name = "FRACTION", value_parser = fraction)]
+    pub(crate) sample: Option<f64>,
+    /// Tasks at a time that the hours are predicted for. By default one for each core.
+    #[arg(long, requires = "sample", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) workers: Option<u32>,
+    /// Tokens a second that the whole training gang takes, where known: its hours are predicted from it.
+    #[arg(long, requires = "sample", value_name = "RATE", value_parser = rate)]
+    pub(crate) tokens_per_second: Option<f64>,
+    /// Chooses other records.
+    #[arg(long, requires = "sample", default_value_t = 0)]
+    pub(crate) sample_seed: u64,
+}
+
+/// A share of all records.
+fn fraction(text: &str) -> Result<f64, String> {
+    let value = text.parse::<f64>().ok().filter(|value| *value > 0.0 && *value <= 1.0);
+    value.ok_or_else(|| format!("`{text}` is no fraction: expected more than 0, up to 1"))
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let value = text.parse::<f64>().ok().filter(|value| *value > 0.0 && value.is_finite());
+    value.ok_or_else(|| format!("`{text}` is no rate: expected more than 0"))
 }
 
 #[derive(Debug, Args)]
@@ -353,6 +385,32 @@ pub(crate) struct CompatArgs {
     /// Write each difference to this file, a line of JSON each.
     #[arg(long, value_name = "FILE")]
     pub(crate) differences: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RefilterArgs {
+    /// The run's output, a path or URL. Its `filter`, `language` and `quality` stages need `scores: true`.
+    pub(crate) run: String,
+    /// A job file that differs from the run's in thresholds.
+    #[arg(required_unless_present = "set")]
+    pub(crate) job: Option<PathBuf>,
+    /// A threshold of the run's job to be moved, such as `filter.gopher_quality.gopher_short_doc=30`; may be given more than
+    /// once. `filter_2` is the second filter; `null` turns a rule off.
+    #[arg(long, value_name = "STAGE.KEY=VALUE", conflicts_with = "job", value_parser = assignment)]
+    pub(crate) set: Vec<(String, serde_json::Value)>,
+    /// Write the documents that change to this file: `id`, `stage`, `before`, `after`, as Parquet where its name ends so,
+    /// else a line each, with tabs.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) changed: Option<PathBuf>,
+}
+
+/// `KEY=VALUE`; a value that is no JSON is a text.
+fn assignment(text: &str) -> Result<(String, serde_json::Value), String> {
+    let (key, value) =
+        text.split_once('=').ok_or_else(|| format!("`{text}` sets nothing: expected `STAGE.KEY=VALUE`"))?;
+    let value = value.trim();
+    let value = serde_json::from_str(value).unwrap_or_else(|_| serde_json::Value::from(value));
+    Ok((key.trim().to_owned(), value))
 }
 
 #[derive(Debug, Args)]

@@ -36,7 +36,7 @@ fn dispatch(command: Command, console: &Console) -> Result<(), Failure> {
     match command {
         Command::Run(args) => commands::run::run(&args, console),
         Command::Validate(args) => commands::local::validate(&args.job, console),
-        Command::Plan(args) => commands::local::plan(&args.job, console),
+        Command::Plan(args) => commands::plan::run(&args, console),
         Command::Schema => commands::local::schema(console),
         Command::Reference => commands::local::reference(console),
         Command::Completions { shell } => commands::local::completions(shell, console),
@@ -57,6 +57,7 @@ fn dispatch(command: Command, console: &Console) -> Result<(), Failure> {
         Command::Query(args) => commands::runs::query(&args, console),
         Command::Diff(args) => commands::runs::diff(&args, console),
         Command::Compat(args) => commands::compat::run(&args, console),
+        Command::Refilter(args) => commands::refilter::run(&args, console),
         Command::Doctor(args) => commands::health::doctor(&args, console),
         Command::Gc(args) => commands::health::gc(&args, console),
         Command::Generate(args) => commands::generate::run(&args, console),

@@ -21,7 +21,7 @@ pub use demand::demand;
 pub use expand::{ExpandError, Frozen, expand, expand_frozen};
 pub use parse::{Findings, JobFile, JobFileError, decode, nearest, parse};
 pub use plan::{Phase, PhaseKind, Plan, PlannedStage};
-pub use resolve::{Resolved, StageFile, Surroundings, difference, fingerprints, takes_glob};
+pub use resolve::{Change, Resolved, StageFile, Surroundings, changes, difference, fingerprints, takes_glob};
 pub use schema::{reference, schema};
 pub use spec::{Job, Stage};
 pub use task::{ExactF32, Extent, InputFile, MapInput, PartRef, Side, Split, TaskSpec, Verdicts, Work};

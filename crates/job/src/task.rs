@@ -8,6 +8,7 @@
 //! | `index` | `.orchestrator/phases/PP-index/carved-NNNNN-MMMMM.zst`; `detail` is a `Vec<Split>` | intermediate, read |
 //! | `map` | `stages/NN-name/part-NNNNN.parquet`, always, even without rows, for each stage in `parts` | part |
 //! | `map` | `stages/NN-name/dropped-NNNNN.parquet`, `notes-NNNNN.parquet` where there are rows | dropped, notes |
+//! | `map` | `stages/NN-name/scores-NNNNN.parquet`, always, for each stage with `scores` | product, the stage |
 //! | `map` | `stages/NN-name/samples-NNNNN.json`, always: what its stages dropped, for the report | product, the last stage |
 //! | `map` | `.orchestrator/phases/PP-map/signatures-NNNNN.*` or `scores-NNNNN.*`, always | intermediate, the barrier's stage |
 //! | `map` | `stages/NN-dedup/index-NNNNN.parquet` where the stage keeps an index | product, dedup |

@@ -12,6 +12,7 @@ use orchestrator_storage::{AllowedRoots, OpenOptions, RelativePath, Store};
 use crate::error::TaskError;
 use crate::inputs::{self, InputError};
 use crate::models::ModelCache;
+use crate::sample::RecordSample;
 use crate::shared::Shared;
 
 /// What a worker process lends to every job that it works on.
@@ -43,6 +44,8 @@ pub struct JobContext {
     prints: Mutex<BTreeMap<String, Digest>>,
     /// What stages load once for all tasks of the job.
     pub(crate) shared: Shared,
+    /// Where not all records are read: which of them.
+    pub(crate) sample: Option<RecordSample>,
 }
 
 /// The largest job file that is read.
@@ -70,13 +73,40 @@ pub enum LoadError {
 impl JobContext {
     /// Reads the resolved job that the coordinator left in the output.
     pub fn load(output: Store, host: Host) -> Result<Self, LoadError> {
-        let text = String::from_utf8(output.read_all(&RelativePath::new("job.yaml")?, JOB_FILE_LIMIT)?)?;
-        let job = orchestrator_job::parse(&text, "job.yaml")?.job;
         let files = output.read_all(&RelativePath::new(FROZEN_FILES)?, FROZEN_FILES_LIMIT)?;
         let files: Vec<StageFile> = serde_json::from_slice(&files)?;
+        Self::with_files(output, host, files)
+    }
+
+    /// Reads the job of a finished run, which needs nothing that only a run in progress does: the list of frozen files may
+    /// be gone.
+    pub(crate) fn load_finished(output: Store, host: Host) -> Result<Self, LoadError> {
+        match output.try_stat(&RelativePath::new(FROZEN_FILES)?)? {
+            Some(_) => Self::load(output, host),
+            None => Self::with_files(output, host, Vec::new()),
+        }
+    }
+
+    fn with_files(output: Store, host: Host, files: Vec<StageFile>) -> Result<Self, LoadError> {
+        let text = String::from_utf8(output.read_all(&RelativePath::new("job.yaml")?, JOB_FILE_LIMIT)?)?;
+        let job = orchestrator_job::parse(&text, "job.yaml")?.job;
         let frozen = files.into_iter().map(|file| (file.file.url.clone(), file.file)).collect();
         let plan = Plan::new(&job);
-        Ok(Self { job, plan, output, host, frozen, prints: Mutex::default(), shared: Shared::default() })
+        Ok(Self {
+            job,
+            plan,
+            output,
+            host,
+            frozen,
+            prints: Mutex::default(),
+            shared: Shared::default(),
+            sample: None,
+        })
+    }
+
+    /// The same job, of which a sample of the records is read.
+    pub(crate) fn sampling(self, sample: RecordSample) -> Self {
+        Self { sample: Some(sample), ..self }
     }
 
     /// Finds the store of a file that the job file names, after making sure that the file is what it was when the job was

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use orchestrator_core::{Document, DocumentId, Dropped, FileKind, FileRecord, Note};
-use orchestrator_storage::documents::{DocumentWriter, DroppedWriter, NotesWriter};
+use orchestrator_storage::documents::{DocumentWriter, DroppedWriter, NotesWriter, ScoresWriter};
 use orchestrator_storage::{RelativePath, Store, Writer, Written};
 
 use crate::context::TaskContext;
@@ -134,6 +134,34 @@ impl<W: RowWriter> LazyFile<W> {
             let written = writer.close()?.finish()?;
             files.record(stage, kind, self.path, self.rows, written);
         }
+        Ok(())
+    }
+}
+
+/// What was measured: a row for every document, and so a file even where there are none.
+pub(crate) struct ScoresFile {
+    path: String,
+    rows: u64,
+    writer: ScoresWriter<Writer>,
+}
+
+impl ScoresFile {
+    /// Starts the file that will be published as `path`.
+    pub(crate) fn create(files: &AttemptFiles, path: String, names: &[String]) -> Result<Self, TaskError> {
+        let writer = ScoresWriter::new(files.create(&path)?, names)?;
+        Ok(Self { path, rows: 0, writer })
+    }
+
+    /// Adds the row of a document.
+    pub(crate) fn push(&mut self, document: &Document, row: &[Option<f64>]) -> Result<(), TaskError> {
+        self.rows += 1;
+        Ok(self.writer.push(document.id, document.language.as_deref(), row)?)
+    }
+
+    /// Closes the file and books it.
+    pub(crate) fn finish(self, files: &mut AttemptFiles, stage: u32) -> Result<(), TaskError> {
+        let written = self.writer.finish()?.finish()?;
+        files.record(stage, FileKind::Product, self.path, self.rows, written);
         Ok(())
     }
 }

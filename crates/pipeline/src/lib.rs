@@ -20,6 +20,8 @@ mod listed;
 mod map;
 mod mix;
 mod models;
+pub mod refilter;
+pub mod sample;
 mod scoring;
 mod shared;
 mod source;

@@ -1,25 +1,35 @@
 //! Opening a frozen input: its format, its bounds, and whether it is still what the plan froze.
 
 use orchestrator_core::Media;
-use orchestrator_job::InputFile;
 use orchestrator_job::spec::{Format as JobFormat, ReadConfig};
+use orchestrator_job::{InputFile, Job};
 use orchestrator_storage::formats::{self, Body, Compression, Format, ReaderOptions};
 use orchestrator_storage::{OpenOptions, RelativePath, Store};
 use orchestrator_text::charset;
 
-use crate::context::TaskContext;
+use crate::context::{JobContext, TaskContext};
 use crate::error::TaskError;
 
 /// The settings of the read stage.
 pub(crate) fn config(context: &TaskContext) -> Result<&ReadConfig, TaskError> {
-    let read = context.job.job.read().map(|(_, read)| read);
+    config_of(&context.job.job)
+}
+
+/// The settings of a job's read stage.
+pub(crate) fn config_of(job: &Job) -> Result<&ReadConfig, TaskError> {
+    let read = job.read().map(|(_, read)| read);
     read.ok_or_else(|| TaskError::configuration("read", "the job has no read stage"))
 }
 
 /// Opens the store of an input, after making sure that the input did not change.
 pub(crate) fn open(context: &TaskContext, input: &InputFile) -> Result<(Store, RelativePath), TaskError> {
-    let options = OpenOptions { anonymous: config(context)?.anonymous };
-    let (store, path) = context.job.host.roots.locate(&input.url, options)?;
+    open_of(&context.job, input)
+}
+
+/// The same outside a task.
+pub(crate) fn open_of(context: &JobContext, input: &InputFile) -> Result<(Store, RelativePath), TaskError> {
+    let options = OpenOptions { anonymous: config_of(&context.job)?.anonymous };
+    let (store, path) = context.host.roots.locate(&input.url, options)?;
     let entry = store.stat(&path)?;
     if entry.bytes != input.bytes || entry.stamp != input.stamp {
         return Err(changed(input, entry.bytes, &entry.stamp));

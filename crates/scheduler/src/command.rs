@@ -133,6 +133,8 @@ pub enum Answer {
         job: JobId,
         /// What was found.
         disposition: Disposition,
+        /// Phases of the job before that stand as they are, from the first on.
+        kept: u32,
     },
     /// To `Retry`.
     Retried {

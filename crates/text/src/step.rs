@@ -21,6 +21,23 @@ pub trait Step: Send {
     fn verify(&mut self, _document: &Document) -> Result<(), String> {
         Ok(())
     }
+
+    /// Names of what [`Self::measure`] measures, in order; none where the stage measures nothing.
+    fn columns(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Judges as [`Self::apply`] does, to the same end, and puts what was measured into `row`: a value for each of
+    /// [`Self::columns`], all of them empty before, and those of what does not concern the document after.
+    fn measure(
+        &mut self,
+        document: &mut Document,
+        notes: &mut Vec<Note>,
+        row: &mut [Option<f64>],
+    ) -> Decision {
+        let _ = row;
+        self.apply(document, notes)
+    }
 }
 
 /// Gives a document a number to be ranked by, where a stage keeps a fraction of all documents.

@@ -14,7 +14,7 @@ use orchestrator_text::decontaminate::{Benchmark, DecontaminateConfig, Decontami
 use orchestrator_text::dedup::DedupConfig;
 use orchestrator_text::fasttext::{TrainConfig, Trainer};
 use orchestrator_text::files::{FileError, Files, ReadFile};
-use orchestrator_text::filters::{Filter, FilterConfig, FilterStep, Profile, RuleSet, UrlConfig};
+use orchestrator_text::filters::{Filter, FilterConfig, FilterStep, Profile, Replay, RuleSet, UrlConfig};
 use orchestrator_text::language::{LanguageConfig, LanguageStep};
 use orchestrator_text::minhash::{Hash, Hasher, MinHashConfig};
 use orchestrator_text::ngram;
@@ -275,4 +275,137 @@ fn naughty_strings_are_scrubbed_twice_as_once() {
         let once = outcome(&mut step, text, Media::Plain).1.text;
         assert_eq!(outcome(&mut step, &once, Media::Plain).1.text, once);
     }
+}
+
+/// Configurations of every set and profile, beside one with rules off.
+fn filters() -> Vec<FilterConfig> {
+    let url = UrlConfig { domains: vec!["domains.txt".into()], ..UrlConfig::default() };
+    let profiles = [Profile::Datatrove, Profile::Fineweb2, Profile::Dolma, Profile::Dclm, Profile::Curator];
+    let profiles = profiles.map(|profile| FilterConfig { profile, ..FilterConfig::default() });
+    let sets = RuleSet::ALL.iter().map(|&set| FilterConfig {
+        rules: Some(vec![set]),
+        url: (set == RuleSet::Url).then(|| url.clone()),
+        ..FilterConfig::default()
+    });
+    let off = r#"{"profile": "datatrove", "gopher_quality": {"gopher_short_doc": null, "gopher_long_doc": null},
+        "gopher_repetition": {"top_2_gram": 0, "duplicated_5_n_grams": null, "duplicated_10_n_grams": 0},
+        "c4": {"min_sentences": 2}, "fineweb": {"line_punct_exclude_zero": true}}"#;
+    let off = serde_json::from_str(off).expect("a configuration");
+    profiles.into_iter().chain(sets).chain([off]).collect()
+}
+
+/// Prose that passes some rules, in lines that others take away.
+fn mixed() -> Vec<String> {
+    let sentence =
+        |n: usize| format!("The people of town {n} have walked with care to that place number {}.", n * 7);
+    let prose = (0..12).map(sentence).collect::<Vec<_>>().join(" ");
+    let lines = (0..12).map(sentence).collect::<Vec<_>>().join("\n");
+    vec![
+        prose.clone(),
+        lines.clone(),
+        format!("{lines}\n{prose}\n{lines}"),
+        format!("Menu\nHome\n{prose}\nlorem ipsum and {{ a bracket\n{lines}"),
+        format!("{prose}\n{{\nlorem ipsum is {{ here now\n"),
+        format!("{}\n- a list\n- of things...\n", sentence(3)),
+        format!("{lines}\n3 likes\nSHARE THIS\n"),
+        "no end mark and few words".to_owned(),
+    ]
+}
+
+fn rule(decision: &Decision) -> Option<String> {
+    match decision {
+        Decision::Drop(reason) => Some(reason.rule.to_string()),
+        Decision::Keep => None,
+    }
+}
+
+#[test]
+fn what_is_measured_changes_no_verdict_and_tells_it_again() {
+    let texts: Vec<String> = texts(20_000).into_iter().chain(mixed()).collect();
+    let mut measured_behind_a_drop = 0;
+    for config in filters() {
+        let step = || FilterStep::from(Arc::new(Filter::new(&config, &Lists).expect("valid")));
+        let (mut plain, mut scoring) = (step(), step());
+        let mut replay = Replay::new(&config, &Lists).expect("valid");
+        assert_eq!(scoring.columns(), replay.columns());
+        for text in &texts {
+            for language in [None, Some("en"), Some("de"), Some("xx")] {
+                let place = || format!("{:?} {language:?}: {text:.60}", config.rules());
+                let mut one = Document {
+                    url: Some("https://www.bad.example/some/word".to_owned()),
+                    language: language.map(str::to_owned),
+                    ..Document::new("conformance", 0, text.as_str())
+                };
+                let mut two = one.clone();
+                let (mut notes_one, mut notes_two) = (Vec::new(), Vec::new());
+                let mut row = vec![None; scoring.columns().len()];
+                let decision = plain.apply(&mut one, &mut notes_one);
+                assert_eq!(scoring.measure(&mut two, &mut notes_two, &mut row), decision, "{}", place());
+                assert_eq!((one, notes_one), (two, notes_two), "{}", place());
+                assert_eq!(replay.judge(language, &row).map(str::to_owned), rule(&decision), "{}", place());
+                let behind = row.last().is_some_and(Option::is_some);
+                measured_behind_a_drop += u64::from(!decision.is_keep() && behind);
+            }
+        }
+    }
+    assert!(measured_behind_a_drop > 100, "rules behind the first that fails are measured too");
+}
+
+#[test]
+fn other_thresholds_are_judged_from_measures_as_from_texts() {
+    let texts: Vec<String> = texts(20_000).into_iter().chain(mixed()).collect();
+    let moves = [
+        (
+            "datatrove",
+            r#"{"gopher_quality": {"gopher_short_doc": 3, "gopher_enough_stop_words": null},
+            "gopher_repetition": {"top_2_gram": null, "dup_line_frac": 0.9, "top_3_gram": 0.5},
+            "c4": {"min_sentences": 1}, "fineweb": {"list_ratio": 0.01, "line_punct_ratio": null}}"#,
+        ),
+        (
+            "fineweb-2",
+            r#"{"fineweb_2": {"gopher_short_doc": 3, "others": {"top_2_gram": 0.9},
+            "thresholds": {"de": {"line_punct_ratio": 0.9}}}}"#,
+        ),
+        ("dolma", r#"{"dolma_gopher": {"min_word_count": 2, "required_word_count": null}}"#),
+        ("dclm", r#"{"dclm": {"min_page_length": null, "word_removal_ratio": 0.5, "stop_word": 0}}"#),
+        ("curator", r#"{"curator": {"min_word_count": 1, "alpha_numeric": null, "urls_ratio": 0.0}}"#),
+    ];
+    for (profile, moved) in moves {
+        let mut value: serde_json::Value = serde_json::from_str(moved).expect("JSON");
+        value["profile"] = profile.into();
+        let moved: FilterConfig = serde_json::from_value(value).expect("a configuration");
+        let before = serde_json::json!({ "profile": profile });
+        let before: FilterConfig = serde_json::from_value(before).expect("a profile");
+        let step = |config: &FilterConfig| FilterStep::new(config).expect("valid");
+        let (mut scoring, mut again) = (step(&before), step(&moved));
+        let mut replay = Replay::new(&moved, &Lists).expect("valid");
+        let mut changed = 0;
+        for text in &texts {
+            for language in [None, Some("en"), Some("de")] {
+                let language = language.map(str::to_owned);
+                let mut document = Document { language, ..Document::new("moved", 0, text.as_str()) };
+                let mut row = vec![None; scoring.columns().len()];
+                let was = scoring.measure(&mut document.clone(), &mut Vec::new(), &mut row);
+                let told = replay.judge(document.language.as_deref(), &row).map(str::to_owned);
+                let is = again.apply(&mut document, &mut Vec::new());
+                assert_eq!(told, rule(&is), "{profile}: {text:.60}");
+                changed += u64::from(rule(&was) != rule(&is));
+            }
+        }
+        assert!(changed > 0, "{profile}: the other thresholds have an effect");
+    }
+}
+
+#[test]
+fn keys_that_change_texts_or_measures_are_told_from_those_that_choose() {
+    let replay = Replay::new(&FilterConfig::default(), &Lists).expect("valid");
+    for good in ["gopher_quality.gopher_short_doc", "c4.min_sentences", "fineweb.line_punct_exclude_zero"] {
+        assert_eq!(replay.moves(good), Ok(()), "{good}");
+    }
+    for bad in
+        ["c4.min_words_per_line", "gopher_quality.stop_words", "fineweb.short_line_length", "languages"]
+    {
+        assert!(replay.moves(bad).is_err(), "{bad}");
+    }
+    assert!(replay.moves("c4.filter_policy").expect_err("edits").message.contains("changes texts"));
 }

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use clap::CommandFactory;
-use orchestrator_job::Plan;
 use serde_json::json;
 
 use crate::args::Cli;
@@ -28,13 +27,6 @@ pub(crate) fn validate(path: &Path, console: &Console) -> Result<(), Failure> {
             orchestrator_core::units::ByteSize(bytes)
         )
     })
-}
-
-/// Prints the plan of a job.
-pub(crate) fn plan(path: &Path, console: &Console) -> Result<(), Failure> {
-    let job = job_file::load(path)?.job;
-    let plan = Plan::new(&job);
-    console.result(&plan, || plan.render())
 }
 
 /// Prints the JSON Schema of the job file.

@@ -162,8 +162,16 @@ pub(crate) fn submit(args: &SubmitArgs, console: &Console) -> Result<(), Failure
             console.note("this run is finished; nothing to do");
             return Ok(Some(None));
         }
+        let reused = reply.reused.as_ref();
+        if let Some(reused) = reused {
+            console.note(&summary::reused_text(reused));
+        }
         if !args.watch {
-            console.result(&json!({ "job": reply.job, "disposition": disposition }), || reply.job.clone())?;
+            let mut value = json!({ "job": reply.job, "disposition": disposition });
+            if let Some(reused) = reused {
+                value["reused"] = summary::reused_json(reused);
+            }
+            console.result(&value, || reply.job.clone())?;
             return Ok(None);
         }
         console.note(&format!("job {} ({disposition})", reply.job));

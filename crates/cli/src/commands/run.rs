@@ -194,6 +194,9 @@ async fn work(
     if reply.job.is_empty() {
         return Ok(None);
     }
+    if let Some(reused) = &reply.reused {
+        console.note(&summary::reused_text(reused));
+    }
     let scratch = state.join("scratch");
     std::fs::create_dir_all(&scratch).context("the scratch directory cannot be made")?;
     let lends = Host {

@@ -67,6 +67,10 @@ fn difference_text(difference: &analytics::Difference) -> String {
             (false, false) => "differs",
         };
         rows.push([stage.stage.clone(), same.to_owned(), pair(stage.records_in), pair(stage.kept)]);
+        if let Some(documents) = stage.measured_otherwise.filter(|&documents| documents > 0) {
+            let said = format!("{} measured otherwise", count(documents));
+            rows.push([String::new(), said, String::new(), String::new()]);
+        }
         for rule in &stage.rules {
             rows.push([format!("  {}", rule.rule), String::new(), String::new(), pair(rule.counts)]);
         }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::anyhow;
 use orchestrator_analytics::{self as analytics, Report, Run, Section};
-use orchestrator_proto::v1::{JobDetail, JobState, PhaseState};
+use orchestrator_proto::v1::{JobDetail, JobState, PhaseState, Reused};
 use serde_json::{Value, json};
 
 use crate::commands::progress;
@@ -187,6 +187,27 @@ fn thinned(points: &[analytics::Point], most: usize) -> Vec<&analytics::Point> {
         return points.iter().collect();
     }
     (0..most).filter_map(|place| points.get(place * last / (most - 1))).collect()
+}
+
+/// More lines on what differs help nobody.
+const REASONS_MAX: usize = 20;
+
+/// What `--reuse` keeps and does anew, for people.
+pub(crate) fn reused_text(reused: &Reused) -> String {
+    let list = |phases: &[String]| if phases.is_empty() { "nothing".to_owned() } else { phases.join(", ") };
+    let mut text = format!("kept: {}\ndone anew: {}", list(&reused.kept), list(&reused.run));
+    for (place, reason) in reused.because.iter().take(REASONS_MAX).enumerate() {
+        let _ = write!(text, "\n{} {reason}", if place == 0 { "because" } else { "       " });
+    }
+    if let Some(more) = reused.because.len().checked_sub(REASONS_MAX).filter(|&more| more > 0) {
+        let _ = write!(text, "\n        and {more} more differences");
+    }
+    text
+}
+
+/// The same for programs.
+pub(crate) fn reused_json(reused: &Reused) -> Value {
+    json!({ "kept": reused.kept, "run": reused.run, "because": reused.because })
 }
 
 /// A job's state as JSON.

@@ -10,8 +10,8 @@ use orchestrator_proto::status;
 use orchestrator_proto::v1::jobs_server::Jobs;
 use orchestrator_proto::v1::{
     CancelReply, CancelRequest, DescribeRequest, Disposition, JobDetail, ListJobsReply, ListJobsRequest,
-    ListWorkersReply, ListWorkersRequest, LogLine, LogsRequest, RetryReply, RetryRequest, SubmitReply,
-    SubmitRequest, WatchRequest,
+    ListWorkersReply, ListWorkersRequest, LogLine, LogsRequest, RetryReply, RetryRequest, Reused,
+    SubmitReply, SubmitRequest, WatchRequest,
 };
 use orchestrator_scheduler::{self as scheduler, Amendment, Answer, Event, JobRequest, JobStatus, Refusal};
 use orchestrator_storage::Store;
@@ -102,6 +102,17 @@ impl JobsService {
     }
 }
 
+/// What `--reuse` keeps and what it does anew, and why.
+fn reused(mut phases: Vec<String>, kept: usize, differences: Vec<String>) -> Reused {
+    let run = phases.split_off(kept.min(phases.len()));
+    let because = if differences.is_empty() {
+        vec!["no option or input differs: the run before ended early, or another program or kind of CPU made it".to_owned()]
+    } else {
+        differences
+    };
+    Reused { kept: phases, run, because }
+}
+
 #[tonic::async_trait]
 impl Jobs for JobsService {
     type WatchStream = Streamed<JobDetail>;
@@ -143,7 +154,7 @@ impl Jobs for JobsService {
             if is_finished? {
                 // This journal has no job of it.
                 let disposition = Disposition::Finished.into();
-                return Ok(Response::new(SubmitReply { job: String::new(), disposition }));
+                return Ok(Response::new(SubmitReply { job: String::new(), disposition, reused: None }));
             }
         }
         if let Some((job, before, _)) = &earlier {
@@ -159,6 +170,7 @@ impl Jobs for JobsService {
                 self.desk.ask(Event::Amend(Box::new(amendment))).await?;
             }
         }
+        let names: Vec<String> = planned.phases.iter().map(|phase| phase.name.clone()).collect();
         let event = Event::Submit(Box::new(JobRequest {
             name: planned.name,
             output: planned.output,
@@ -170,13 +182,15 @@ impl Jobs for JobsService {
             afresh,
         }));
         match self.desk.ask(event).await {
-            Ok(Answer::Submitted { job, disposition }) => {
+            Ok(Answer::Submitted { job, disposition, kept }) => {
                 let disposition = match disposition {
                     scheduler::Disposition::New => Disposition::New,
                     scheduler::Disposition::Resumed => Disposition::Resumed,
                     scheduler::Disposition::Finished => Disposition::Finished,
                 };
-                Ok(Response::new(SubmitReply { job: job.0, disposition: disposition.into() }))
+                let replaces = disposition == Disposition::New && reuse && earlier.is_some() && !afresh;
+                let reused = replaces.then(|| reused(names, kept as usize, differences));
+                Ok(Response::new(SubmitReply { job: job.0, disposition: disposition.into(), reused }))
             }
             Ok(_) => Err(misfit()),
             Err(AskError::Refused(refusal @ Refusal::OutputTaken(_))) => {

@@ -1,5 +1,6 @@
 //! From a job as written to a job that means the same everywhere: every default written, every path absolute.
 
+mod amend;
 mod difference;
 mod fingerprint;
 mod location;
@@ -8,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use difference::difference;
+pub use difference::{Change, changes, difference};
 pub use fingerprint::{fingerprints, stage_version};
 pub use location::LocationError;
 

@@ -164,6 +164,25 @@ impl Stage {
         }
     }
 
+    /// Whether the stage writes what it measures of every document.
+    pub fn scores(&self) -> bool {
+        match self {
+            Self::Filter(config) => config.scores,
+            Self::Language(config) => config.scores,
+            Self::Quality(config) => config.scores,
+            Self::Read(_)
+            | Self::Clean(_)
+            | Self::Perplexity(_)
+            | Self::Decontaminate(_)
+            | Self::Dedup(_)
+            | Self::Pii(_)
+            | Self::Mix(_)
+            | Self::Tokenize(_)
+            | Self::Train(_)
+            | Self::Export(_) => false,
+        }
+    }
+
     /// Which languages the stage judges, where it asks for some.
     pub fn languages(&self) -> Option<&Languages> {
         match self {

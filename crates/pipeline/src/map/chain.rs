@@ -5,6 +5,7 @@
 //!                 │ tally           │ tally            └▶ side output: signatures or scores
 //!                 ├ dropped file    ├ dropped file
 //!                 ├ notes file      ├ notes file
+//!                 ├ scores file     ├ scores file, where the stage keeps scores
 //!                 └ samples         └ samples ─▶ one file of the task, for the report
 //! ```
 
@@ -16,7 +17,7 @@ use orchestrator_text::Step;
 
 use crate::context::TaskContext;
 use crate::error::TaskError;
-use crate::files::{AttemptFiles, DocumentFile, DroppedFile, NotesFile};
+use crate::files::{AttemptFiles, DocumentFile, DroppedFile, NotesFile, ScoresFile};
 use crate::map::side::SideOutput;
 
 /// What a link does to a document.
@@ -38,6 +39,13 @@ struct Link {
     dropped: DroppedFile,
     notes: NotesFile,
     part: Option<DocumentFile>,
+    scores: Option<Scores>,
+}
+
+/// What a stage measures, where it keeps that.
+struct Scores {
+    file: ScoresFile,
+    row: Vec<Option<f64>>,
 }
 
 /// What the chain is made of.
@@ -46,6 +54,8 @@ pub(crate) struct LinkSpec {
     pub(crate) act: Act,
     /// Whether the stage writes its kept documents.
     pub(crate) writes_part: bool,
+    /// Whether the stage writes what it measures of every document.
+    pub(crate) writes_scores: bool,
 }
 
 /// The whole chain.
@@ -80,11 +90,19 @@ impl Chain {
             format!("{}/samples-{number:05}.json", context.stage_directory(last.stage))
         });
         let mut links = Vec::with_capacity(specs.len());
-        for LinkSpec { stage, act, writes_part } in specs {
+        for LinkSpec { stage, act, writes_part, writes_scores } in specs {
             let directory = context.stage_directory(stage);
             let name = |kind: &str| format!("{directory}/{kind}-{number:05}.parquet");
+            let columns = if writes_scores { act.columns() } else { Vec::new() };
+            let scores = if columns.is_empty() {
+                None
+            } else {
+                let file = ScoresFile::create(&files, name("scores"), &columns)?;
+                Some(Scores { file, row: vec![None; columns.len()] })
+            };
             links.push(Link {
                 stage,
+                scores,
                 act,
                 tally: StageTally { stage, ..StageTally::default() },
                 samples: StageSamples { stage, ..StageSamples::default() },
@@ -111,11 +129,7 @@ impl Chain {
             link.tally.records_in += 1;
             link.tally.bytes_in += document.text.len() as u64;
             self.notes.clear();
-            let decision = match &mut link.act {
-                Act::Step(step) => step.apply(&mut document, &mut self.notes),
-                Act::Pass => Decision::Keep,
-                Act::Verdicts(verdicts) => verdicts.judge(row, &mut document)?,
-            };
+            let decision = link.judge(row, &mut document, &mut self.notes)?;
             if let Decision::Drop(reason) = decision {
                 let dropped = Dropped::of(&document, reason);
                 return link.drop(&self.files, self.seed, &dropped, Some(&document.text), &self.notes);
@@ -145,6 +159,9 @@ impl Chain {
             if let Some(part) = link.part {
                 part.finish(&mut self.files, link.stage, FileKind::Part)?;
             }
+            if let Some(scores) = link.scores {
+                scores.file.finish(&mut self.files, link.stage)?;
+            }
             outcome.tallies.push(link.tally);
             samples.stages.push(link.samples);
         }
@@ -161,7 +178,42 @@ impl Chain {
     }
 }
 
+impl Act {
+    /// The names of what it measures.
+    fn columns(&self) -> Vec<String> {
+        match self {
+            Self::Step(step) => step.columns(),
+            Self::Pass => Vec::new(),
+            Self::Verdicts(verdicts) => verdicts.columns(),
+        }
+    }
+}
+
 impl Link {
+    /// Judges a document, and writes down what was measured where the stage keeps that.
+    fn judge(
+        &mut self,
+        row: u64,
+        document: &mut Document,
+        notes: &mut Vec<Note>,
+    ) -> Result<Decision, TaskError> {
+        let Some(scores) = &mut self.scores else {
+            return match &mut self.act {
+                Act::Step(step) => Ok(step.apply(document, notes)),
+                Act::Pass => Ok(Decision::Keep),
+                Act::Verdicts(verdicts) => verdicts.judge(row, document, &mut []),
+            };
+        };
+        scores.row.fill(None);
+        let decision = match &mut self.act {
+            Act::Step(step) => step.measure(document, notes, &mut scores.row),
+            Act::Pass => Decision::Keep,
+            Act::Verdicts(verdicts) => verdicts.judge(row, document, &mut scores.row)?,
+        };
+        scores.file.push(document, &scores.row)?;
+        Ok(decision)
+    }
+
     /// Of the notes on a dropped document those count that show its rule in its text; a note on an edit tells of a text that
     /// is no more.
     fn drop(

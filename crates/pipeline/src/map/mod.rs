@@ -37,7 +37,8 @@ pub(crate) fn run(context: &TaskContext, map: &Map<'_>) -> Result<TaskOutcome, T
             Some(verdicts) if place == 0 => Act::Verdicts(VerdictAct::open(context, stage, verdicts)?),
             _ => act(context, stage)?,
         };
-        links.push(LinkSpec { stage, act, writes_part: map.parts.contains(&stage) });
+        let writes_scores = context.job.job.pipeline.get(stage as usize).is_some_and(Stage::scores);
+        links.push(LinkSpec { stage, act, writes_part: map.parts.contains(&stage), writes_scores });
     }
     let mut chain = Chain::new(context, map.number, links, guards(context, map.stages)?, map.side)?;
     match map.input {

@@ -12,6 +12,7 @@ use orchestrator_text::language::code_of_source;
 use super::chain::Chain;
 use crate::context::TaskContext;
 use crate::error::TaskError;
+use crate::sample::{RecordSample, range};
 use crate::source;
 
 /// Feeds every record of a split to the chain.
@@ -20,11 +21,35 @@ pub(crate) fn split(context: &TaskContext, split: &Split, chain: &mut Chain) -> 
     if read.run.is_some() {
         return earlier_run(context, &split.input, chain);
     }
+    if let Some(sample) = &context.job.sample {
+        return sampled(context, read, split, sample, chain);
+    }
     for record in open(context, read, split)? {
         context.progress.check()?;
         feed(context, &split.input, record?, chain)?;
     }
     Ok(())
+}
+
+/// Feeds the records of a split that are in the sample.
+fn sampled(
+    context: &TaskContext,
+    read: &ReadConfig,
+    split: &Split,
+    sample: &RecordSample,
+    chain: &mut Chain,
+) -> Result<(), TaskError> {
+    let mut take = |record: RawRecord| {
+        context.progress.check()?;
+        if sample.takes(DocumentId::derive(&split.input.source, record.ordinal)) {
+            sample.timed(|| feed(context, &split.input, record, chain))?;
+        }
+        Ok(())
+    };
+    if let Extent::Bytes { start, end } = split.extent {
+        return range(&context.job, split, (start, end), take);
+    }
+    open(context, read, split)?.try_for_each(|record| take(record?))
 }
 
 /// Opens the piece of its input that a split stands for.
@@ -128,7 +153,11 @@ fn earlier_run(context: &TaskContext, input: &InputFile, chain: &mut Chain) -> R
         let document = document?;
         context.progress.check()?;
         context.progress.add(1, document.text.len() as u64);
-        chain.feed(row, document)?;
+        match &context.job.sample {
+            Some(sample) if sample.takes(document.id) => sample.timed(|| chain.feed(row, document))?,
+            Some(_) => {}
+            None => chain.feed(row, document)?,
+        }
     }
     Ok(())
 }

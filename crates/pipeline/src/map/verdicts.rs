@@ -4,6 +4,7 @@ use orchestrator_core::{Decision, Document, DocumentId};
 use orchestrator_job::Verdicts;
 use orchestrator_text::Ranking;
 use orchestrator_text::mix::Mixer;
+use orchestrator_text::quality::QUALITY_SCORE;
 
 use crate::context::TaskContext;
 use crate::error::TaskError;
@@ -107,8 +108,21 @@ impl VerdictAct {
         }
     }
 
-    /// Judges the document in row `row` of the part.
-    pub(crate) fn judge(&mut self, row: u64, document: &mut Document) -> Result<Decision, TaskError> {
+    /// The names of what it measures.
+    pub(crate) fn columns(&self) -> Vec<String> {
+        match self {
+            Self::Cutoff { .. } => vec![QUALITY_SCORE.to_owned()],
+            Self::Duplicates(_) | Self::Mixture(_) => Vec::new(),
+        }
+    }
+
+    /// Judges the document in row `row` of the part; what was measured fills `measures`.
+    pub(crate) fn judge(
+        &mut self,
+        row: u64,
+        document: &mut Document,
+        measures: &mut [Option<f64>],
+    ) -> Result<Decision, TaskError> {
         match self {
             Self::Duplicates(duplicates) => match duplicates.next {
                 Some((duplicate, survivor)) if duplicate == row => {
@@ -120,6 +134,7 @@ impl VerdictAct {
             Self::Mixture(mixer) => Ok(mixer.judge(document)),
             Self::Cutoff { ranking, threshold, scores } => {
                 let Some(score) = scores.take()? else { return Ok(Decision::Keep) };
+                measures.fill(Some(f64::from(score)));
                 (ranking.record)(document, score);
                 Ok(if ranking.better.is_worse(score, *threshold) {
                     Decision::drop(ranking.rule, score)

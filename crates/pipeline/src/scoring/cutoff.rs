@@ -38,6 +38,13 @@ pub(crate) fn run(context: &TaskContext, stage: u32, scores: &[PartRef]) -> Resu
     Ok(TaskOutcome { detail, ..TaskOutcome::default() })
 }
 
+/// The same of scores that are in memory.
+pub(crate) fn cut(mut scores: Vec<f32>, fraction: f64) -> f32 {
+    let keep = (scores.len() as f64 * fraction).round() as usize;
+    scores.sort_unstable_by(|a, b| b.total_cmp(a));
+    keep.checked_sub(1).and_then(|last| scores.get(last).copied()).unwrap_or(f32::INFINITY)
+}
+
 /// The bucket in which the `keep`-th value from above lies, and how many lie in the buckets above it.
 fn bucket_from_above(counts: &[u64], keep: u64) -> (usize, u64) {
     let mut above = 0;
@@ -65,6 +72,15 @@ fn for_each(context: &TaskContext, scores: &[PartRef], mut take: impl FnMut(u32)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cut_in_memory_keeps_as_many() {
+        let scores = vec![0.5, 0.25, 1.0, 0.25, 0.0];
+        for (fraction, least) in [(0.2, 1.0), (0.4, 0.5), (0.6, 0.25), (0.8, 0.25), (1.0, 0.0)] {
+            assert_eq!(cut(scores.clone(), fraction).to_bits(), f32::to_bits(least), "{fraction}");
+        }
+        assert!(cut(scores, 0.01).is_infinite() && cut(Vec::new(), 1.0).is_infinite());
+    }
 
     #[test]
     fn the_bucket_is_found_from_above() {

@@ -3,7 +3,7 @@
 mod cutoff;
 mod training;
 
-pub(crate) use cutoff::run as run_cutoff;
+pub(crate) use cutoff::{cut, run as run_cutoff};
 pub(crate) use training::run as run_training;
 
 use orchestrator_job::{PhaseKind, Stage};

@@ -33,7 +33,7 @@ pub(crate) fn apply(scheduler: &mut Scheduler, request: JobRequest) -> Result<An
                     Disposition::Resumed
                 }
             };
-            return Ok(Answer::Submitted { job: id, disposition });
+            return Ok(Answer::Submitted { job: id, disposition, kept: 0 });
         }
         Some((id, _)) if !request.reuse => return Err(Refusal::OutputTaken(id)),
         Some((id, job)) if job.status == JobStatus::Running => return Err(Refusal::OutputBusy(id)),
@@ -58,7 +58,7 @@ pub(crate) fn apply(scheduler: &mut Scheduler, request: JobRequest) -> Result<An
     if let Some(phase) = job.current_phase() {
         scheduler.effects.command(Command::Expand { job: id.clone(), phase });
     }
-    Ok(Answer::Submitted { job: id, disposition: Disposition::New })
+    Ok(Answer::Submitted { job: id, disposition: Disposition::New, kept: imported })
 }
 
 fn check(request: &JobRequest) -> Result<(), Refusal> {

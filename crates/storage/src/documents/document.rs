@@ -29,7 +29,7 @@ struct DocumentColumns {
 }
 
 impl Columns for DocumentColumns {
-    fn schema() -> Schema {
+    fn schema(&self) -> Schema {
         Schema::new(vec![
             Field::new("id", DataType::Utf8, false),
             Field::new("text", DataType::Utf8, false),
@@ -135,7 +135,7 @@ impl DocumentReader {
     }
 
     fn reading(table: TableReader, projection: Projection) -> Result<Self, Error> {
-        let schema = DocumentColumns::schema();
+        let schema = DocumentColumns::default().schema();
         let wanted: Vec<(&'static str, DataType)> = NAMES
             .iter()
             .filter(|&&name| projection == Projection::All || name != "text")

@@ -22,7 +22,7 @@ struct DroppedColumns {
 }
 
 impl Columns for DroppedColumns {
-    fn schema() -> Schema {
+    fn schema(&self) -> Schema {
         Schema::new(vec![
             Field::new("id", DataType::Utf8, false),
             Field::new("source", DataType::Utf8, false),

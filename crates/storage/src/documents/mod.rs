@@ -1,16 +1,20 @@
-//! The Parquet files of a stage: its parts, what it dropped, what it edited.
+//! The Parquet files of a stage: its parts, what it dropped, what it edited, what it measured.
 //!
 //! Writers are streaming: a row group is closed when it holds 16 MiB or 8,192 rows, and equal rows give equal bytes (no
 //! time, no host, no version number in the file). Readers hold one batch of rows at a time.
 
 mod document;
 mod dropped;
+mod moves;
 mod notes;
+mod scores;
 pub(crate) mod table;
 
 pub use document::{DocumentReader, DocumentWriter, Projection};
 pub use dropped::{DroppedReader, DroppedWriter};
+pub use moves::MovesWriter;
 pub use notes::{NotesReader, NotesWriter};
+pub use scores::{Scores, ScoresReader, ScoresWriter};
 pub use table::parquet_error;
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ struct NoteColumns {
 }
 
 impl Columns for NoteColumns {
-    fn schema() -> Schema {
+    fn schema(&self) -> Schema {
         Schema::new(vec![
             Field::new("id", DataType::Utf8, false),
             Field::new("rule", DataType::Utf8, false),

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, UInt64Type};
+use arrow_array::types::{Float32Type, Float64Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, LargeStringArray, PrimitiveArray, RecordBatch, StringArray};
 use arrow_schema::{DataType, Schema, SchemaRef};
 use parquet::arrow::arrow_reader::{
@@ -31,9 +31,9 @@ const BATCH_ROWS: usize = 1024;
 const MAX_VALUE: usize = 1 << 30;
 
 /// Columns under construction.
-pub(crate) trait Columns: Default {
+pub(crate) trait Columns {
     /// Names and types, in order.
-    fn schema() -> Schema;
+    fn schema(&self) -> Schema;
     /// Columns whose values repeat, so that a dictionary pays.
     const REPEATING: &'static [&'static str];
     /// Takes the rows gathered so far.
@@ -51,8 +51,16 @@ pub(crate) struct TableWriter<W: Write + Send, C: Columns> {
 }
 
 impl<W: Write + Send, C: Columns> TableWriter<W, C> {
-    pub(crate) fn new(sink: W) -> Result<Self, Error> {
-        let schema = Arc::new(C::schema());
+    pub(crate) fn new(sink: W) -> Result<Self, Error>
+    where
+        C: Default,
+    {
+        Self::with(sink, C::default())
+    }
+
+    /// A writer of columns that are known when it is made.
+    pub(crate) fn with(sink: W, columns: C) -> Result<Self, Error> {
+        let schema = Arc::new(columns.schema());
         let level = ZstdLevel::try_new(3).map_err(failed)?;
         let mut properties = WriterProperties::builder()
             .set_created_by("orchestrator".to_owned()) // the default names the library's version: bytes would change with it
@@ -66,7 +74,7 @@ impl<W: Write + Send, C: Columns> TableWriter<W, C> {
         let options =
             ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(sink, Arc::clone(&schema), options).map_err(failed)?;
-        Ok(Self { writer, schema, columns: C::default(), rows: 0, bytes: 0, total: 0 })
+        Ok(Self { writer, schema, columns, rows: 0, bytes: 0, total: 0 })
     }
 
     /// Refuses a value that is too long to be stored. Call before appending it.
@@ -155,8 +163,14 @@ impl TableReader {
         u64::try_from(rows).unwrap_or(0)
     }
 
+    /// Names of the columns, in order.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let fields = self.builder.iter().flat_map(|builder| builder.schema().fields());
+        fields.map(|field| field.name().clone()).collect()
+    }
+
     /// Starts reading these columns, which must be there with these types.
-    pub(crate) fn columns(mut self, wanted: &[(&'static str, DataType)]) -> Result<Batches, Error> {
+    pub(crate) fn columns(mut self, wanted: &[(&str, DataType)]) -> Result<Batches, Error> {
         let corrupt = |detail: String| Error::Corrupt { path: self.path.clone(), detail };
         let Some(builder) = self.builder.take() else {
             return Err(corrupt("it was opened twice".to_owned()));
@@ -171,7 +185,12 @@ impl TableReader {
                 Err(_) => return Err(corrupt(format!("expected a column `{name}`"))),
             }
         }
-        let mask = ProjectionMask::columns(builder.parquet_schema(), wanted.iter().map(|(name, _)| *name));
+        // By place and not by name, for the names of measures have a dot, which the library takes for a path.
+        let is_wanted = |name: &str| wanted.iter().any(|(wanted, _)| *wanted == name);
+        let fields = builder.schema().fields().iter().enumerate();
+        let places: Vec<usize> =
+            fields.filter(|(_, field)| is_wanted(field.name())).map(|(place, _)| place).collect();
+        let mask = ProjectionMask::roots(builder.parquet_schema(), places);
         let reader =
             guarded(|| builder.with_projection(mask).with_batch_size(BATCH_ROWS).build()).map_err(corrupt)?;
         Ok(Batches { path: self.path, reader, batch: None, row: 0 })
@@ -258,6 +277,11 @@ impl<'a> Row<'a> {
 
     pub(crate) fn score(&self, name: &str) -> Option<f32> {
         let column: &PrimitiveArray<Float32Type> = self.batch.column_by_name(name)?.as_primitive_opt()?;
+        column.is_valid(self.index).then(|| column.value(self.index))
+    }
+
+    pub(crate) fn measure(&self, name: &str) -> Option<f64> {
+        let column: &PrimitiveArray<Float64Type> = self.batch.column_by_name(name)?.as_primitive_opt()?;
         column.is_valid(self.index).then(|| column.value(self.index))
     }
 }

@@ -139,3 +139,34 @@ fn a_damaged_part_is_an_error_with_its_path() {
     let error = DocumentReader::open(&store, &path, Projection::All).err().expect("an error");
     assert!(error.to_string().contains("part-00000.parquet"), "{error}");
 }
+
+#[test]
+fn scores_survive_the_disk_to_the_last_bit() {
+    let names = ["gopher_quality.gopher_short_doc", "a", "a.b", "language_score"].map(str::to_owned);
+    let id = |record| orchestrator_core::DocumentId::derive("a", record);
+    let rows: Vec<Scores> = (0..10_000_u64)
+        .map(|record| Scores {
+            id: id(record),
+            language: (!record.is_multiple_of(3)).then(|| "en".to_owned()),
+            measures: vec![
+                Some(1.0 / (record + 1) as f64),
+                None,
+                record.is_multiple_of(2).then_some(f64::MIN_POSITIVE),
+                Some(f64::from(0.1_f32)),
+            ],
+        })
+        .collect();
+    let write = || {
+        let mut writer = ScoresWriter::new(Vec::new(), &names).expect("a writer");
+        for row in &rows {
+            writer.push(row.id, row.language.as_deref(), &row.measures).expect("push");
+        }
+        writer.finish().expect("finish")
+    };
+    let bytes = write();
+    assert_eq!(bytes, write());
+    let (_guard, store, path) = stored(&bytes);
+    let reader = ScoresReader::open(&store, &path).expect("open");
+    assert_eq!((reader.rows(), reader.names()), (10_000, names.as_slice()));
+    assert_eq!(reader.collect::<Result<Vec<_>, _>>().expect("read"), rows);
+}

@@ -33,7 +33,7 @@ pub(super) struct DocColumns {
 }
 
 impl Columns for DocColumns {
-    fn schema() -> Schema {
+    fn schema(&self) -> Schema {
         Schema::new(vec![
             Field::new("id", DataType::Utf8, false),
             Field::new("sequence", DataType::UInt64, false),

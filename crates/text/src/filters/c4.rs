@@ -14,6 +14,7 @@ use orchestrator_core::{Decision, Note, NoteKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::gauge::{Gauge, Rule};
 use super::{Edited, RuleConfig, Rules, Scratch, Verdict, View};
 use crate::files::{FileError, Files};
 use crate::step::ConfigError;
@@ -81,8 +82,22 @@ impl RuleConfig for C4Config {
 }
 
 impl Rules for C4Config {
-    fn judge(&self, view: &View<'_>, _scratch: &mut Scratch, notes: &mut Vec<Note>) -> Verdict {
-        judge(self, view, notes)
+    fn rules(&self, _language: Option<&str>) -> Vec<Rule> {
+        vec![
+            Rule::never("lorem_ipsum"),
+            Rule::never("curly_bracket"),
+            Rule::fewest("too_few_sentences", self.min_sentences).with_key("min_sentences"),
+        ]
+    }
+
+    fn judge(
+        &self,
+        view: &View<'_>,
+        _scratch: &mut Scratch,
+        gauge: &mut Gauge<'_>,
+        notes: &mut Vec<Note>,
+    ) -> Verdict {
+        judge(self, view, gauge, notes)
     }
 }
 
@@ -131,7 +146,7 @@ impl Phrases {
     }
 }
 
-pub(super) fn judge(config: &C4Config, view: &View<'_>, notes: &mut Vec<Note>) -> Verdict {
+fn judge(config: &C4Config, view: &View<'_>, gauge: &mut Gauge<'_>, notes: &mut Vec<Note>) -> Verdict {
     let text = view.text;
     let any_phrase = PHRASE_FINDER.is_match(text);
     let mut kept = String::with_capacity(text.len());
@@ -140,6 +155,7 @@ pub(super) fn judge(config: &C4Config, view: &View<'_>, notes: &mut Vec<Note>) -
     let mut sentences = 0;
     let mut next_word = 0;
     let mut first = true;
+    let mut first_drop = true;
     for line in lines(text) {
         let line = trim(text, line);
         let from = next_word + view.words[next_word..].partition_point(|word| word.start < line.start);
@@ -151,8 +167,18 @@ pub(super) fn judge(config: &C4Config, view: &View<'_>, notes: &mut Vec<Note>) -
         } else {
             Cow::from(original)
         };
-        match judge_line(config, original, &edited, any_phrase) {
-            Fate::Drops(rule) => return Verdict::Drop(Decision::drop(rule, 1)),
+        let mut fate = judge_line(config, original, &edited, any_phrase);
+        if let Fate::Drops(rule) = fate {
+            if first_drop && gauge.fails(rule, || Decision::drop(rule, 1)) {
+                return Verdict::Keep;
+            }
+            // What later rules would measure, were it not for this one.
+            first_drop = false;
+            let lenient =
+                C4Config { filter_lorem_ipsum: false, filter_curly_bracket: false, ..config.clone() };
+            fate = judge_line(&lenient, original, &edited, any_phrase);
+        }
+        match fate {
             Fate::Goes(rule) => {
                 notes.truncate(noted);
                 if !original.is_empty() {
@@ -160,7 +186,7 @@ pub(super) fn judge(config: &C4Config, view: &View<'_>, notes: &mut Vec<Note>) -
                 }
                 continue;
             }
-            Fate::Stays => {}
+            Fate::Stays | Fate::Drops(_) => {}
         }
         if !first {
             kept.push('\n');
@@ -182,8 +208,8 @@ pub(super) fn judge(config: &C4Config, view: &View<'_>, notes: &mut Vec<Note>) -
         kept_words
             .extend(line_words.iter().map(|word| Span { start: word.start + start, end: word.end + start }));
     }
-    if config.min_sentences.is_some_and(|least| (sentences as u64) < least) {
-        return Verdict::Drop(Decision::drop("too_few_sentences", sentences));
+    if gauge.fewer("too_few_sentences", sentences, config.min_sentences) {
+        return Verdict::Keep;
     }
     strip(&mut kept, &mut kept_words);
     if kept == text { Verdict::Keep } else { Verdict::Edit(Edited { text: kept, words: Some(kept_words) }) }
@@ -277,10 +303,11 @@ mod tests {
 
     fn run(text: &str) -> (Result<String, String>, Vec<(String, String)>) {
         let mut notes = Vec::new();
-        let verdict = testing::verdict(&C4Config::default(), &Document::new("test", 0, text), &mut notes);
-        let outcome = match verdict {
-            Verdict::Keep => Ok(text.to_owned()),
-            Verdict::Edit(edited) => {
+        let document = Document::new("test", 0, text);
+        let outcome = match testing::verdict(&C4Config::default(), &document, &mut notes) {
+            Err(reason) => Err(reason.rule.into_owned()),
+            Ok(Verdict::Keep) => Ok(text.to_owned()),
+            Ok(Verdict::Edit(edited)) => {
                 assert_eq!(
                     edited.words.iter().flatten().map(|word| word.of(&edited.text)).collect::<Vec<_>>(),
                     Splitter::English.split(&edited.text),
@@ -288,8 +315,6 @@ mod tests {
                 );
                 Ok(edited.text)
             }
-            Verdict::Drop(Decision::Drop(reason)) => Err(reason.rule.into_owned()),
-            Verdict::Drop(Decision::Keep) => unreachable!("a drop drops"),
         };
         let spans = notes
             .iter()

@@ -18,9 +18,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
+use super::gauge::{Gauge, Rule};
 use super::gopher_quality::STOP_WORDS;
 use super::grams::{Same, Table, Tie};
-use super::{RuleConfig, Rules, Scratch, Verdict, View, above, below, character_count, ratio};
+use super::{RuleConfig, Rules, Scratch, Verdict, View, character_count, ratio};
 use crate::files::{FileError, Files};
 use crate::words::{Splitter, is_space};
 
@@ -206,23 +207,56 @@ impl Rules for CuratorConfig {
         Some(Splitter::Whitespace)
     }
 
-    fn judge(&self, view: &View<'_>, scratch: &mut Scratch, _notes: &mut Vec<Note>) -> Verdict {
+    fn rules(&self, _language: Option<&str>) -> Vec<Rule> {
+        let mut rules = vec![
+            Rule::never("alpha_numeric").in_column("no_characters"),
+            Rule::at_most("alpha_numeric", self.alpha_numeric),
+            Rule::at_most("symbol_to_word", self.symbol_to_word),
+            Rule::at_most("numbers_ratio", self.numbers_ratio),
+            Rule::at_most("urls_ratio", self.urls_ratio),
+            Rule::at_most("white_space", self.white_space),
+            Rule::at_most("parentheses_ratio", self.parentheses_ratio),
+            Rule::at_most("boilerplate_string_ratio", self.boilerplate_string_ratio),
+            Rule::at_least("repeated_lines", self.repeated_lines),
+            Rule::at_least("repeated_paragraphs", self.repeated_paragraphs),
+            Rule::at_least("repeated_lines_char", self.repeated_lines_char),
+            Rule::at_least("repeated_paragraphs_char", self.repeated_paragraphs_char),
+            Rule::fewest("word_count", self.min_word_count).with_key("min_word_count"),
+            Rule::most("word_count", self.max_word_count).with_key("max_word_count"),
+            Rule::at_most("punctuation", self.punctuation),
+            Rule::at_least("words_without_alphabets", self.words_without_alphabets),
+            Rule::fewest("common_english_words", self.common_english_words),
+            Rule::at_least("mean_word_length", self.min_mean_word_length).with_key("min_mean_word_length"),
+            Rule::at_most("mean_word_length", self.max_mean_word_length).with_key("max_mean_word_length"),
+            Rule::most("max_word_length", self.max_word_length),
+            Rule::at_most("ellipsis", self.ellipsis),
+        ];
+        let grams = self.top().into_iter().chain(self.duplicate());
+        rules.extend(grams.map(|(_, name, threshold)| Rule::at_most(name, threshold)));
+        rules.push(Rule::at_most("bullet_ratio", self.bullet_ratio));
+        rules
+    }
+
+    fn judge(
+        &self,
+        view: &View<'_>,
+        scratch: &mut Scratch,
+        gauge: &mut Gauge<'_>,
+        _notes: &mut Vec<Note>,
+    ) -> Verdict {
         if view.characters == 0 {
-            return Verdict::Drop(Decision::drop("alpha_numeric", 1));
+            gauge.fails("no_characters", || Decision::drop("alpha_numeric", 1));
+            return Verdict::Keep;
         }
         let lines: Vec<&str> = view.text.split('\n').filter(|line| !line.chars().all(is_space)).collect();
-        self.judge_characters(view)
-            .or_else(|| self.judge_pieces(view, &lines, scratch))
-            .or_else(|| self.judge_words(view, &lines))
-            .or_else(|| self.judge_grams(view, scratch))
-            .or_else(|| {
-                let bullets = lines
-                    .iter()
-                    .filter(|line| line.trim_start_matches(is_space).starts_with(BULLETS))
-                    .count();
-                above("bullet_ratio", of_lines(bullets, &lines), self.bullet_ratio)
-            })
-            .into()
+        let bullets =
+            || lines.iter().filter(|line| line.trim_start_matches(is_space).starts_with(BULLETS)).count();
+        let _ended = self.judge_characters(view, gauge)
+            || self.judge_pieces(view, &lines, scratch, gauge)
+            || self.judge_words(view, &lines, gauge)
+            || self.judge_grams(view, scratch, gauge)
+            || gauge.above("bullet_ratio", of_lines(bullets(), &lines), self.bullet_ratio);
+        Verdict::Keep
     }
 }
 
@@ -232,7 +266,7 @@ fn of_lines(count: usize, lines: &[&str]) -> f64 {
 }
 
 impl CuratorConfig {
-    fn judge_characters(&self, view: &View<'_>) -> Option<Decision> {
+    fn judge_characters(&self, view: &View<'_>, gauge: &mut Gauge<'_>) -> bool {
         let (mut plain, mut digits, mut blanks, mut brackets) = (0, 0, 0, 0);
         for c in view.text.chars() {
             plain += usize::from(c.is_ascii_alphanumeric() || matches!(c, '\n' | '?' | '!' | ',' | '.'));
@@ -245,21 +279,23 @@ impl CuratorConfig {
         }
         let share = |count: usize| ratio(count, view.characters);
         let symbols = view.words.iter().map(|word| word.of(view.text)).filter(|word| is_symbol(word)).count();
-        above("alpha_numeric", share(view.characters - plain), self.alpha_numeric)
-            .or_else(|| {
-                let all = if view.words.is_empty() { 1.0 } else { ratio(symbols, view.words.len()) };
-                above("symbol_to_word", all, self.symbol_to_word)
-            })
-            .or_else(|| above("numbers_ratio", share(digits), self.numbers_ratio))
-            .or_else(|| {
-                let links = LINKS.find_iter(view.text).map(|link| link.len()).sum();
-                above("urls_ratio", share(links), self.urls_ratio)
-            })
-            .or_else(|| above("white_space", share(blanks), self.white_space))
-            .or_else(|| above("parentheses_ratio", share(brackets), self.parentheses_ratio))
+        let symbols = if view.words.is_empty() { 1.0 } else { ratio(symbols, view.words.len()) };
+        let links = || LINKS.find_iter(view.text).map(|link| link.len()).sum();
+        gauge.above("alpha_numeric", share(view.characters - plain), self.alpha_numeric)
+            || gauge.above("symbol_to_word", symbols, self.symbol_to_word)
+            || gauge.above("numbers_ratio", share(digits), self.numbers_ratio)
+            || gauge.above("urls_ratio", share(links()), self.urls_ratio)
+            || gauge.above("white_space", share(blanks), self.white_space)
+            || gauge.above("parentheses_ratio", share(brackets), self.parentheses_ratio)
     }
 
-    fn judge_pieces(&self, view: &View<'_>, lines: &[&str], scratch: &mut Scratch) -> Option<Decision> {
+    fn judge_pieces(
+        &self,
+        view: &View<'_>,
+        lines: &[&str],
+        scratch: &mut Scratch,
+        gauge: &mut Gauge<'_>,
+    ) -> bool {
         let paragraphs: Vec<&str> = view.text.split("\n\n").collect();
         let mut left = |pieces: &[&str]| {
             let (copies, copied) = scratch.grams.duplicates(pieces);
@@ -268,56 +304,47 @@ impl CuratorConfig {
             (share(copies, pieces.len()), share(copied, characters))
         };
         let (left_lines, left_paragraphs) = (left(lines), left(&paragraphs));
-        above("boilerplate_string_ratio", boilerplate(&paragraphs), self.boilerplate_string_ratio)
-            .or_else(|| below("repeated_lines", left_lines.0, self.repeated_lines))
-            .or_else(|| below("repeated_paragraphs", left_paragraphs.0, self.repeated_paragraphs))
-            .or_else(|| below("repeated_lines_char", left_lines.1, self.repeated_lines_char))
-            .or_else(|| below("repeated_paragraphs_char", left_paragraphs.1, self.repeated_paragraphs_char))
+        gauge.above("boilerplate_string_ratio", boilerplate(&paragraphs), self.boilerplate_string_ratio)
+            || gauge.below("repeated_lines", left_lines.0, self.repeated_lines)
+            || gauge.below("repeated_paragraphs", left_paragraphs.0, self.repeated_paragraphs)
+            || gauge.below("repeated_lines_char", left_lines.1, self.repeated_lines_char)
+            || gauge.below("repeated_paragraphs_char", left_paragraphs.1, self.repeated_paragraphs_char)
     }
 
-    fn judge_words(&self, view: &View<'_>, lines: &[&str]) -> Option<Decision> {
+    fn judge_words(&self, view: &View<'_>, lines: &[&str], gauge: &mut Gauge<'_>) -> bool {
         let count = view.words.len();
-        if self.min_word_count.is_some_and(|least| (count as u64) < least)
-            || self.max_word_count.is_some_and(|most| count as u64 > most)
+        if gauge.fewer("word_count", count, self.min_word_count)
+            || gauge.more("word_count", count, self.max_word_count)
         {
-            return Some(Decision::drop("word_count", count));
+            return true;
         }
-        let (mut with_letter, mut common, mut characters, mut longest) = (0, 0u64, 0, 0);
+        let (mut with_letter, mut common, mut characters, mut longest) = (0, 0, 0, 0);
         for word in view.words.iter().map(|word| word.of(view.text)) {
             let length = character_count(word);
             characters += length;
             longest = longest.max(length);
             with_letter += usize::from(word.chars().any(char::is_alphabetic));
-            common += u64::from(STOP_WORDS.contains(&word));
+            common += usize::from(STOP_WORDS.contains(&word));
         }
         let trimmed = || lines.iter().map(|line| line.trim_matches(is_space));
         let unended = trimmed().filter(|line| !line.ends_with(['.', '?', '!', '"', '\''])).count();
         let mean = ratio(characters, count);
-        above("punctuation", of_lines(unended, lines), self.punctuation)
-            .or_else(|| {
-                below("words_without_alphabets", ratio(with_letter, count), self.words_without_alphabets)
-            })
-            .or_else(|| {
-                let too_few = self.common_english_words.is_some_and(|least| common < least);
-                too_few.then(|| Decision::drop("common_english_words", common))
-            })
-            .or_else(|| below("mean_word_length", mean, self.min_mean_word_length))
-            .or_else(|| above("mean_word_length", mean, self.max_mean_word_length))
-            .or_else(|| {
-                let too_long = self.max_word_length.is_some_and(|most| longest as u64 > most);
-                too_long.then(|| Decision::drop("max_word_length", longest))
-            })
-            .or_else(|| {
-                let ended = trimmed().filter(|line| ends_with_ellipsis(line)).count();
-                above("ellipsis", of_lines(ended, lines), self.ellipsis)
-            })
+        let ended = || trimmed().filter(|line| ends_with_ellipsis(line)).count();
+        let with_letter = ratio(with_letter, count);
+        gauge.above("punctuation", of_lines(unended, lines), self.punctuation)
+            || gauge.below("words_without_alphabets", with_letter, self.words_without_alphabets)
+            || gauge.fewer("common_english_words", common, self.common_english_words)
+            || gauge.below("mean_word_length", mean, self.min_mean_word_length)
+            || gauge.above("mean_word_length", mean, self.max_mean_word_length)
+            || gauge.more("max_word_length", longest, self.max_word_length)
+            || gauge.above("ellipsis", of_lines(ended(), lines), self.ellipsis)
     }
 
-    fn judge_grams(&self, view: &View<'_>, scratch: &mut Scratch) -> Option<Decision> {
+    fn judge_grams(&self, view: &View<'_>, scratch: &mut Scratch, gauge: &mut Gauge<'_>) -> bool {
         let table = &mut scratch.grams;
         table.load(view.text, view.words, Same::Words);
         for (n, rule, threshold) in self.top() {
-            if threshold.is_none() {
+            if !gauge.wants(threshold) {
                 continue;
             }
             let share = match table.most_frequent(n, Tie::First) {
@@ -329,23 +356,29 @@ impl CuratorConfig {
                 }
                 None => 1.0,
             };
-            if let Some(drop) = above(rule, share, threshold) {
-                return Some(drop);
+            if gauge.above(rule, share, threshold) {
+                return true;
             }
         }
+        let mut none = false;
         for (n, rule, threshold) in self.duplicate() {
-            if threshold.is_none() {
+            if !gauge.wants(threshold) {
                 continue;
             }
-            let share = if view.words.len() < n { 1.0 } else { ratio(duplicated(table, n), view.characters) };
-            if let Some(drop) = above(rule, share, threshold) {
-                return Some(drop);
+            let share = match n {
+                _ if none => 0.0,
+                _ if view.words.len() < n => 1.0,
+                _ => ratio(duplicated(table, n), view.characters),
+            };
+            if gauge.above(rule, share, threshold) {
+                return true;
             }
-            if share == 0.0 {
+            none = share == 0.0;
+            if none && !gauge.scores() {
                 break;
             }
         }
-        None
+        false
     }
 }
 

@@ -16,9 +16,10 @@ use orchestrator_core::{Decision, Note, NoteKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::gauge::{Gauge, Rule};
 use super::gopher_quality::{STOP_WORDS, is_letter};
 use super::grams::{Same, Tie};
-use super::{Edited, RuleConfig, Rules, Scratch, Verdict, View, above, below, ratio};
+use super::{Edited, RuleConfig, Rules, Scratch, Verdict, View, ratio};
 use crate::files::{FileError, Files};
 use crate::words::{Splitter, is_space};
 
@@ -183,51 +184,86 @@ impl Rules for DolmaGopherConfig {
         Some(Splitter::Whitespace)
     }
 
-    fn judge(&self, view: &View<'_>, scratch: &mut Scratch, _notes: &mut Vec<Note>) -> Verdict {
-        self.judge_words(view)
-            .or_else(|| self.judge_lines(view, scratch))
-            .or_else(|| self.judge_grams(scratch))
-            .into()
+    fn rules(&self, _language: Option<&str>) -> Vec<Rule> {
+        let mut rules = vec![
+            Rule::fewest("word_count", self.min_word_count).with_key("min_word_count"),
+            Rule::most("word_count", self.max_word_count).with_key("max_word_count"),
+            Rule::at_least("median_word_length", self.min_median_word_length)
+                .with_key("min_median_word_length"),
+            Rule::at_most("median_word_length", self.max_median_word_length)
+                .with_key("max_median_word_length"),
+            Rule::at_most("symbol_to_word_ratio", self.symbol_to_word_ratio),
+            Rule::at_least(
+                "fraction_of_words_with_alpha_character",
+                self.fraction_of_words_with_alpha_character,
+            ),
+            Rule::fewest("required_word_count", self.required_word_count),
+            Rule::at_most(
+                "fraction_of_lines_starting_with_bullet_point",
+                self.fraction_of_lines_starting_with_bullet_point,
+            ),
+            Rule::at_most(
+                "fraction_of_lines_ending_with_ellipsis",
+                self.fraction_of_lines_ending_with_ellipsis,
+            ),
+            Rule::at_most("fraction_of_duplicate_lines", self.fraction_of_duplicate_lines),
+            Rule::at_most(
+                "fraction_of_characters_in_duplicate_lines",
+                self.fraction_of_characters_in_duplicate_lines,
+            ),
+        ];
+        let grams = self.most_common().into_iter().chain(self.duplicate());
+        rules.extend(grams.map(|(_, name, threshold)| Rule::at_most(name, threshold)));
+        rules
+    }
+
+    fn judge(
+        &self,
+        view: &View<'_>,
+        scratch: &mut Scratch,
+        gauge: &mut Gauge<'_>,
+        _notes: &mut Vec<Note>,
+    ) -> Verdict {
+        let _ended = self.judge_words(view, gauge)
+            || self.judge_lines(view, scratch, gauge)
+            || self.judge_grams(scratch, gauge);
+        Verdict::Keep
     }
 }
 
 impl DolmaGopherConfig {
-    fn judge_words(&self, view: &View<'_>) -> Option<Decision> {
+    fn judge_words(&self, view: &View<'_>, gauge: &mut Gauge<'_>) -> bool {
         let words = view.words.iter().map(|word| word.of(view.text));
         let count = view.words.len();
-        if self.min_word_count.is_some_and(|least| (count as u64) < least)
-            || self.max_word_count.is_some_and(|most| count as u64 > most)
+        if gauge.fewer("word_count", count, self.min_word_count)
+            || gauge.more("word_count", count, self.max_word_count)
         {
-            return Some(Decision::drop("word_count", count));
+            return true;
         }
-        let (mut symbols, mut with_letter, mut required) = (0, 0, 0u64);
+        let (mut symbols, mut with_letter, mut required) = (0, 0, 0);
         let mut lengths = Vec::with_capacity(count);
         for word in words {
             lengths.push(word.chars().count());
             symbols += usize::from(word.contains(['#', '…']));
             with_letter += usize::from(word.chars().any(is_letter));
-            required += u64::from(STOP_WORDS.contains(&word));
+            required += usize::from(STOP_WORDS.contains(&word));
         }
         let median = median(&mut lengths);
         let at_least = |all: usize| all.max(1);
-        below("median_word_length", median, self.min_median_word_length)
-            .or_else(|| above("median_word_length", median, self.max_median_word_length))
-            .or_else(|| {
-                above("symbol_to_word_ratio", ratio(symbols, at_least(count)), self.symbol_to_word_ratio)
-            })
-            .or_else(|| {
-                let share = ratio(with_letter, at_least(count));
-                let rule = "fraction_of_words_with_alpha_character";
-                below(rule, share, self.fraction_of_words_with_alpha_character)
-            })
-            .or_else(|| {
-                let too_few = self.required_word_count.is_some_and(|least| required < least);
-                too_few.then(|| Decision::drop("required_word_count", required))
-            })
+        let with_alpha = ratio(with_letter, at_least(count));
+        gauge.below("median_word_length", median, self.min_median_word_length)
+            || gauge.above("median_word_length", median, self.max_median_word_length)
+            || gauge.above("symbol_to_word_ratio", ratio(symbols, at_least(count)), self.symbol_to_word_ratio)
+            || gauge.below(
+                "fraction_of_words_with_alpha_character",
+                with_alpha,
+                self.fraction_of_words_with_alpha_character,
+            )
+            || gauge.fewer("required_word_count", required, self.required_word_count)
     }
 
     /// Lines are cut at `\n` alone, and empty ones count.
-    fn judge_lines(&self, view: &View<'_>, scratch: &mut Scratch) -> Option<Decision> {
+    fn judge_lines(&self, view: &View<'_>, scratch: &mut Scratch, gauge: &mut Gauge<'_>) -> bool {
         let lines: Vec<&str> = view.text.split('\n').collect();
         let bullets = lines.iter().filter(|line| line.starts_with(['*', '-'])).count();
         let ellipses = lines.iter().filter(|line| line.ends_with('…')).count();
@@ -252,37 +288,39 @@ impl DolmaGopherConfig {
                 self.fraction_of_characters_in_duplicate_lines,
             ),
         ] {
-            if let Some(drop) = above(rule, share, threshold) {
-                return Some(drop);
+            if gauge.above(rule, share, threshold) {
+                return true;
             }
         }
-        None
+        false
     }
 
     /// Asks the n-grams that [`Self::judge_lines`] loaded.
-    fn judge_grams(&self, scratch: &mut Scratch) -> Option<Decision> {
+    fn judge_grams(&self, scratch: &mut Scratch, gauge: &mut Gauge<'_>) -> bool {
         let table = &mut scratch.grams;
         let letters = table.all_characters().max(1);
         for (n, rule, threshold) in self.most_common() {
-            if threshold.is_some()
+            if gauge.wants(threshold)
                 && let Some((count, _, length)) = table.most_frequent(n, Tie::First)
-                && let Some(drop) = above(rule, ratio(count * length, letters), threshold)
+                && gauge.above(rule, ratio(count * length, letters), threshold)
             {
-                return Some(drop);
+                return true;
             }
         }
+        let mut some = true;
         for (n, rule, threshold) in self.duplicate() {
-            if threshold.is_some() {
-                let (repeated, all) = table.share_of_repeated(n);
-                if let Some(drop) = above(rule, ratio(repeated, all.max(1)), threshold) {
-                    return Some(drop);
+            if gauge.wants(threshold) {
+                let (repeated, all) = if some { table.share_of_repeated(n) } else { (0, 0) };
+                if gauge.above(rule, ratio(repeated, all.max(1)), threshold) {
+                    return true;
                 }
-                if repeated == 0 {
+                some = repeated > 0;
+                if !some && !gauge.scores() {
                     break;
                 }
             }
         }
-        None
+        false
     }
 }
 
@@ -345,7 +383,17 @@ impl Rules for DolmaC4Config {
         None
     }
 
-    fn judge(&self, view: &View<'_>, _scratch: &mut Scratch, notes: &mut Vec<Note>) -> Verdict {
+    fn rules(&self, _language: Option<&str>) -> Vec<Rule> {
+        ["has_lorem_ipsum", "has_curly_brace", "has_javascript", "empty"].map(Rule::never).to_vec()
+    }
+
+    fn judge(
+        &self,
+        view: &View<'_>,
+        _scratch: &mut Scratch,
+        gauge: &mut Gauge<'_>,
+        notes: &mut Vec<Note>,
+    ) -> Verdict {
         let mut kept = String::with_capacity(view.text.len());
         let mut start = 0;
         for line in view.text.split_inclusive('\n') {
@@ -360,7 +408,8 @@ impl Rules for DolmaC4Config {
                 ),
             ];
             if let Some((_, rule)) = found.into_iter().find(|(found, _)| *found) {
-                return Verdict::Drop(Decision::drop(rule, 1));
+                gauge.fails(rule, || Decision::drop(rule, 1));
+                return Verdict::Keep;
             }
             let words = trimmed.split(is_space).filter(|word| !word.is_empty()).count() as u64;
             let rule = if self.lines_with_no_ending_punctuation && !trimmed.ends_with(['.', '?', '!', '"']) {
@@ -382,7 +431,8 @@ impl Rules for DolmaC4Config {
             start = end;
         }
         if kept.trim_matches(is_space).is_empty() {
-            Verdict::Drop(Decision::drop("empty", 0))
+            gauge.fails("empty", || Decision::drop("empty", 0));
+            Verdict::Keep
         } else if kept.len() == view.text.len() {
             Verdict::Keep
         } else {
@@ -467,12 +517,10 @@ mod tests {
     fn lines_without_an_end_mark_go() {
         let run = |config: &DolmaC4Config, text: &str| {
             let mut notes = Vec::new();
-            let verdict = verdict(config, &Document::new("test", 0, text), &mut notes);
-            let text = match verdict {
-                Verdict::Keep => text.to_owned(),
-                Verdict::Edit(edited) => edited.text,
-                Verdict::Drop(Decision::Drop(reason)) => reason.rule.into_owned(),
-                Verdict::Drop(Decision::Keep) => unreachable!("a drop drops"),
+            let text = match verdict(config, &Document::new("test", 0, text), &mut notes) {
+                Ok(Verdict::Keep) => text.to_owned(),
+                Ok(Verdict::Edit(edited)) => edited.text,
+                Err(reason) => reason.rule.into_owned(),
             };
             (text, notes.len())
         };

@@ -10,7 +10,8 @@ use orchestrator_core::{Decision, Note};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{RuleConfig, Rules, Scratch, Verdict, View, above, below, character_count, grams, ratio};
+use super::gauge::{Bound, Gauge, Rule};
+use super::{RuleConfig, Rules, Scratch, Verdict, View, character_count, grams, ratio};
 use crate::files::{FileError, Files};
 use crate::words::{is_space, is_terminal};
 
@@ -60,37 +61,69 @@ impl RuleConfig for FinewebConfig {
         &["line_punct_ratio", "short_line_ratio", "char_dup_ratio"]
     }
 
+    /// Where no line ends with a mark, the share of those that do is 0.
+    fn movable(&self) -> &'static [&'static str] {
+        &["line_punct_exclude_zero"]
+    }
+
     fn build(&self, _files: &dyn Files) -> Result<Box<dyn Rules>, FileError> {
         Ok(Box::new(self.clone()))
     }
 }
 
 impl Rules for FinewebConfig {
-    fn judge(&self, view: &View<'_>, scratch: &mut Scratch, _notes: &mut Vec<Note>) -> Verdict {
-        judge(self, view, &mut scratch.grams).into()
+    fn rules(&self, _language: Option<&str>) -> Vec<Rule> {
+        let ended = if self.line_punct_exclude_zero {
+            Bound::AtLeastOrZero(self.line_punct_ratio)
+        } else {
+            Bound::AtLeast(self.line_punct_ratio)
+        };
+        vec![
+            Rule::never("empty"),
+            Rule::new("line_punct_ratio", ended),
+            Rule::at_most("short_line_ratio", self.short_line_ratio),
+            Rule::at_most("char_dup_ratio", self.char_dup_ratio),
+            Rule::at_most("list_ratio", self.list_ratio),
+        ]
+    }
+
+    fn judge(
+        &self,
+        view: &View<'_>,
+        scratch: &mut Scratch,
+        gauge: &mut Gauge<'_>,
+        _notes: &mut Vec<Note>,
+    ) -> Verdict {
+        judge(self, view, &mut scratch.grams, gauge);
+        Verdict::Keep
     }
 }
 
-pub(super) fn judge(config: &FinewebConfig, view: &View<'_>, table: &mut grams::Table) -> Option<Decision> {
+/// Says whether a rule failed that ends the judgement.
+pub(super) fn judge(
+    config: &FinewebConfig,
+    view: &View<'_>,
+    table: &mut grams::Table,
+    gauge: &mut Gauge<'_>,
+) -> bool {
     let text = view.text;
     let lines: Vec<&str> = text.split('\n').filter(|line| !line.chars().all(is_space)).collect();
     if lines.is_empty() {
-        return Some(Decision::drop("empty", 0));
+        return gauge.fails("empty", || Decision::drop("empty", 0));
     }
     let ended = lines.iter().filter(|line| line.chars().next_back().is_some_and(is_terminal)).count();
-    if !(ended == 0 && config.line_punct_exclude_zero)
-        && let Some(drop) = below("line_punct_ratio", ratio(ended, lines.len()), config.line_punct_ratio)
-    {
-        return Some(drop);
+    let least = config.line_punct_ratio.filter(|_| ended > 0 || !config.line_punct_exclude_zero);
+    if gauge.below("line_punct_ratio", ratio(ended, lines.len()), least) {
+        return true;
     }
     let short = lines.iter().filter(|line| character_count(line) as u64 <= config.short_line_length).count();
-    if let Some(drop) = above("short_line_ratio", ratio(short, lines.len()), config.short_line_ratio) {
-        return Some(drop);
+    if gauge.above("short_line_ratio", ratio(short, lines.len()), config.short_line_ratio) {
+        return true;
     }
     let newlines = memchr::memchr_iter(b'\n', text.as_bytes()).count();
     let (_, copied) = table.duplicates(&lines);
-    above("char_dup_ratio", ratio(copied, view.characters - newlines), config.char_dup_ratio)
-        .or_else(|| above("list_ratio", ratio(newlines, view.words.len()), config.list_ratio))
+    gauge.above("char_dup_ratio", ratio(copied, view.characters - newlines), config.char_dup_ratio)
+        || gauge.above("list_ratio", ratio(newlines, view.words.len()), config.list_ratio)
 }
 
 #[cfg(test)]

@@ -7,12 +7,13 @@
 //!
 //! Example: a list of links with 20 words is dropped as `gopher_short_doc`, 20.
 
-use orchestrator_core::{Decision, Note};
+use orchestrator_core::Note;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
-use super::{RuleConfig, Rules, Scratch, Verdict, View, above, below, ratio};
+use super::gauge::{Gauge, Rule};
+use super::{RuleConfig, Rules, Scratch, Verdict, View, ratio};
 use crate::files::{FileError, Files};
 use crate::step::ConfigError;
 use crate::words::{is_punctuation, is_space, lines};
@@ -123,8 +124,30 @@ impl RuleConfig for GopherQualityConfig {
 }
 
 impl Rules for GopherQualityConfig {
-    fn judge(&self, view: &View<'_>, _scratch: &mut Scratch, _notes: &mut Vec<Note>) -> Verdict {
-        judge(self, view).into()
+    fn rules(&self, _language: Option<&str>) -> Vec<Rule> {
+        vec![
+            Rule::fewest("gopher_short_doc", self.gopher_short_doc),
+            Rule::most("gopher_long_doc", self.gopher_long_doc),
+            Rule::at_least("gopher_below_avg_threshold", self.gopher_below_avg_threshold),
+            Rule::at_most("gopher_above_avg_threshold", self.gopher_above_avg_threshold),
+            Rule::at_most("gopher_too_many_hashes", self.gopher_too_many_hashes),
+            Rule::at_most("gopher_too_many_ellipsis", self.gopher_too_many_ellipsis),
+            Rule::at_most("gopher_too_many_bullets", self.gopher_too_many_bullets),
+            Rule::at_most("gopher_too_many_end_ellipsis", self.gopher_too_many_end_ellipsis),
+            Rule::at_least("gopher_below_alpha_threshold", self.gopher_below_alpha_threshold),
+            Rule::fewest("gopher_enough_stop_words", self.gopher_enough_stop_words),
+        ]
+    }
+
+    fn judge(
+        &self,
+        view: &View<'_>,
+        _scratch: &mut Scratch,
+        gauge: &mut Gauge<'_>,
+        _notes: &mut Vec<Note>,
+    ) -> Verdict {
+        judge(self, view, gauge);
+        Verdict::Keep
     }
 }
 
@@ -177,39 +200,34 @@ pub(super) fn is_letter(c: char) -> bool {
     }
 }
 
-pub(super) fn judge(config: &GopherQualityConfig, view: &View<'_>) -> Option<Decision> {
+/// Says whether a rule failed that ends the judgement.
+pub(super) fn judge(config: &GopherQualityConfig, view: &View<'_>, gauge: &mut Gauge<'_>) -> bool {
     let text = view.text;
     let all = view.words.len();
     let counts = count_words(config, view);
-    if config.gopher_short_doc.is_some_and(|least| (counts.plain as u64) < least) {
-        return Some(Decision::drop("gopher_short_doc", counts.plain));
-    }
-    if config.gopher_long_doc.is_some_and(|most| counts.plain as u64 > most) {
-        return Some(Decision::drop("gopher_long_doc", counts.plain));
+    if gauge.fewer("gopher_short_doc", counts.plain, config.gopher_short_doc)
+        || gauge.more("gopher_long_doc", counts.plain, config.gopher_long_doc)
+    {
+        return true;
     }
     let mean = ratio(counts.plain_characters, counts.plain);
     let hashes = memchr::memchr_iter(b'#', text.as_bytes()).count();
     let ellipses = memchr::memmem::find_iter(text.as_bytes(), "...").count()
         + memchr::memmem::find_iter(text.as_bytes(), "…").count();
-    below("gopher_below_avg_threshold", mean, config.gopher_below_avg_threshold)
-        .or_else(|| above("gopher_above_avg_threshold", mean, config.gopher_above_avg_threshold))
-        .or_else(|| above("gopher_too_many_hashes", ratio(hashes, all), config.gopher_too_many_hashes))
-        .or_else(|| above("gopher_too_many_ellipsis", ratio(ellipses, all), config.gopher_too_many_ellipsis))
-        .or_else(|| judge_lines(config, text))
-        .or_else(|| {
+    let stop_words = || counts.stop_words.iter().filter(|&&seen| seen).count();
+    gauge.below("gopher_below_avg_threshold", mean, config.gopher_below_avg_threshold)
+        || gauge.above("gopher_above_avg_threshold", mean, config.gopher_above_avg_threshold)
+        || gauge.above("gopher_too_many_hashes", ratio(hashes, all), config.gopher_too_many_hashes)
+        || gauge.above("gopher_too_many_ellipsis", ratio(ellipses, all), config.gopher_too_many_ellipsis)
+        || judge_lines(config, text, gauge)
+        || {
             let share = ratio(counts.with_letter, all);
-            below("gopher_below_alpha_threshold", share, config.gopher_below_alpha_threshold)
-        })
-        .or_else(|| {
-            let seen = counts.stop_words.iter().filter(|&&seen| seen).count();
-            config
-                .gopher_enough_stop_words
-                .is_some_and(|least| (seen as u64) < least)
-                .then(|| Decision::drop("gopher_enough_stop_words", seen))
-        })
+            gauge.below("gopher_below_alpha_threshold", share, config.gopher_below_alpha_threshold)
+        }
+        || gauge.fewer("gopher_enough_stop_words", stop_words(), config.gopher_enough_stop_words)
 }
 
-fn judge_lines(config: &GopherQualityConfig, text: &str) -> Option<Decision> {
+fn judge_lines(config: &GopherQualityConfig, text: &str, gauge: &mut Gauge<'_>) -> bool {
     let (mut count, mut bullets, mut ellipses) = (0, 0, 0);
     for line in lines(text) {
         let line = line.of(text);
@@ -218,9 +236,12 @@ fn judge_lines(config: &GopherQualityConfig, text: &str) -> Option<Decision> {
         let end = line.trim_end_matches(is_space);
         ellipses += usize::from(end.ends_with("...") || end.ends_with('…'));
     }
-    above("gopher_too_many_bullets", ratio(bullets, count), config.gopher_too_many_bullets).or_else(|| {
-        above("gopher_too_many_end_ellipsis", ratio(ellipses, count), config.gopher_too_many_end_ellipsis)
-    })
+    gauge.above("gopher_too_many_bullets", ratio(bullets, count), config.gopher_too_many_bullets)
+        || gauge.above(
+            "gopher_too_many_end_ellipsis",
+            ratio(ellipses, count),
+            config.gopher_too_many_end_ellipsis,
+        )
 }
 
 #[cfg(test)]

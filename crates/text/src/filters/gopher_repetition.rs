@@ -11,7 +11,8 @@ use orchestrator_core::{Decision, Note};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{RuleConfig, Rules, Scratch, Verdict, View, above, grams, ratio};
+use super::gauge::{Gauge, Rule};
+use super::{RuleConfig, Rules, Scratch, Verdict, View, grams, ratio};
 use crate::files::{FileError, Files};
 use crate::words::is_space;
 
@@ -116,58 +117,75 @@ impl RuleConfig for GopherRepetitionConfig {
 }
 
 impl Rules for GopherRepetitionConfig {
-    fn judge(&self, view: &View<'_>, scratch: &mut Scratch, _notes: &mut Vec<Note>) -> Verdict {
-        judge(self, view, &mut scratch.grams).into()
+    fn rules(&self, _language: Option<&str>) -> Vec<Rule> {
+        let thresholds =
+            self.thresholds().into_iter().map(|(name, threshold)| Rule::at_most(name, threshold));
+        std::iter::once(Rule::never("empty")).chain(thresholds).collect()
+    }
+
+    fn judge(
+        &self,
+        view: &View<'_>,
+        scratch: &mut Scratch,
+        gauge: &mut Gauge<'_>,
+        _notes: &mut Vec<Note>,
+    ) -> Verdict {
+        judge(self, view, &mut scratch.grams, gauge);
+        Verdict::Keep
     }
 }
 
+/// Says whether a rule failed that ends the judgement.
 pub(super) fn judge(
     config: &GopherRepetitionConfig,
     view: &View<'_>,
     table: &mut grams::Table,
-) -> Option<Decision> {
+    gauge: &mut Gauge<'_>,
+) -> bool {
     let View { text, words, characters, .. } = *view;
     if text.is_empty() {
-        return Some(Decision::drop("empty", 0));
+        return gauge.fails("empty", || Decision::drop("empty", 0));
     }
     let [para_frac, para_char_frac, line_frac, line_char_frac] = config.pieces();
     let paragraphs = split_at_newlines(text.trim_matches(is_space), 2);
     let (copies, copied) = table.duplicates(&paragraphs);
-    if let Some(drop) = above(para_frac.0, ratio(copies, paragraphs.len()), para_frac.1)
-        .or_else(|| above(para_char_frac.0, ratio(copied, characters), para_char_frac.1))
+    if gauge.above(para_frac.0, ratio(copies, paragraphs.len()), para_frac.1)
+        || gauge.above(para_char_frac.0, ratio(copied, characters), para_char_frac.1)
     {
-        return Some(drop);
+        return true;
     }
     let lines = split_at_newlines(text, 1);
     let (copies, copied) = table.duplicates(&lines);
-    if let Some(drop) = above(line_frac.0, ratio(copies, lines.len()), line_frac.1)
-        .or_else(|| above(line_char_frac.0, ratio(copied, characters), line_char_frac.1))
+    if gauge.above(line_frac.0, ratio(copies, lines.len()), line_frac.1)
+        || gauge.above(line_char_frac.0, ratio(copied, characters), line_char_frac.1)
     {
-        return Some(drop);
+        return true;
     }
     table.load(text, words, grams::Same::Letters);
     for (n, rule, threshold) in config.top() {
-        if threshold.is_some()
+        if gauge.wants(threshold)
             && let Some(length) = table.top(n)
-            && let Some(drop) = above(rule, ratio(length, characters), threshold)
+            && gauge.above(rule, ratio(length, characters), threshold)
         {
-            return Some(drop);
+            return true;
         }
     }
+    // Words that repeat no run of n repeat no longer run.
+    let mut some = true;
     for (n, rule, threshold) in config.repeated() {
-        if threshold.is_none() {
+        if !gauge.wants(threshold) {
             continue;
         }
-        let repeated = table.repeated(n);
-        if let Some(drop) = above(rule, ratio(repeated, characters), threshold) {
-            return Some(drop);
+        let repeated = if some { table.repeated(n) } else { 0 };
+        if gauge.above(rule, ratio(repeated, characters), threshold) {
+            return true;
         }
-        // Words that repeat no run of n repeat no longer run.
-        if repeated == 0 {
+        some = repeated > 0;
+        if !some && !gauge.scores() {
             break;
         }
     }
-    None
+    false
 }
 
 /// Cuts at every run of at least `least` newlines; ends that are empty count, as in Python's `re.split`.

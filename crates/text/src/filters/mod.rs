@@ -15,9 +15,11 @@ mod dclm;
 mod dolma;
 mod fineweb;
 mod fineweb_2;
+mod gauge;
 mod gopher_quality;
 mod gopher_repetition;
 mod grams;
+mod replay;
 mod table;
 #[cfg(test)]
 mod testing;
@@ -39,9 +41,11 @@ pub use fineweb::FinewebConfig;
 pub use fineweb_2::{Fineweb2Config, Fineweb2Language};
 pub use gopher_quality::GopherQualityConfig;
 pub use gopher_repetition::GopherRepetitionConfig;
+pub use replay::Replay;
 pub use table::{FilterConfig, RuleSet};
 pub use url::UrlConfig;
 
+use self::gauge::{Gauge, Measures, Rule};
 use crate::files::{FileError, Files, NoFiles};
 use crate::step::{ConfigError, Step, applies};
 use crate::words::{Span, Splitter};
@@ -108,8 +112,18 @@ trait RuleConfig {
         false
     }
 
+    /// Keys beside those of thresholds whose change can be seen in what was measured.
+    fn movable(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Makes the rules ready to judge; reads the files that the options name.
     fn build(&self, files: &dyn Files) -> Result<Box<dyn Rules>, FileError>;
+
+    /// Makes the rules ready to say what they are, though not to judge: lists need not be read for that.
+    fn build_thresholds(&self, files: &dyn Files) -> Result<Box<dyn Rules>, FileError> {
+        self.build(files)
+    }
 }
 
 /// A set of rules that is ready to judge, shared by all tasks of a process.
@@ -124,8 +138,17 @@ trait Rules: Send + Sync {
         Some(Splitter::for_language(language))
     }
 
-    /// Judges a document.
-    fn judge(&self, view: &View<'_>, scratch: &mut Scratch, notes: &mut Vec<Note>) -> Verdict;
+    /// The rules for documents in a language, in the order in which they judge. Names and columns are the same for all.
+    fn rules(&self, language: Option<&str>) -> Vec<Rule>;
+
+    /// Measures a document, in the order of [`Self::rules`]: the gauge takes what is found, and says where to end.
+    fn judge(
+        &self,
+        view: &View<'_>,
+        scratch: &mut Scratch,
+        gauge: &mut Gauge<'_>,
+        notes: &mut Vec<Note>,
+    ) -> Verdict;
 }
 
 impl FilterConfig {
@@ -210,17 +233,10 @@ struct Edited {
     words: Option<Vec<Span>>,
 }
 
-/// The verdict of one rule set.
+/// What one rule set does to a text. Whether the document is dropped the gauge knows.
 enum Verdict {
     Keep,
     Edit(Edited),
-    Drop(Decision),
-}
-
-impl From<Option<Decision>> for Verdict {
-    fn from(drop: Option<Decision>) -> Self {
-        drop.map_or(Self::Keep, Self::Drop)
-    }
 }
 
 /// Space that one document after the other uses. No document may leave anything in it for the next.
@@ -241,19 +257,43 @@ pub enum FilterError {
     File(#[from] FileError),
 }
 
+/// A rule set in its place.
+struct Set {
+    name: RuleSet,
+    rules: Box<dyn Rules>,
+    /// Columns of its measures.
+    columns: Vec<&'static str>,
+}
+
+impl Set {
+    fn new(name: RuleSet, rules: Box<dyn Rules>) -> Self {
+        let columns = gauge::columns(&rules.rules(None));
+        Self { name, rules, columns }
+    }
+}
+
+/// The columns of all sets, in order: `gopher_quality.gopher_short_doc`.
+fn columns(sets: &[Set]) -> Vec<String> {
+    let of_set = |set: &Set| {
+        let key = set.name.key();
+        set.columns.iter().map(move |column| format!("{key}.{column}")).collect::<Vec<_>>()
+    };
+    sets.iter().flat_map(of_set).collect()
+}
+
 /// The rule sets of a configuration, ready to judge: built once, shared by every task of a process.
 pub struct Filter {
     languages: crate::step::Languages,
-    rules: Vec<Box<dyn Rules>>,
+    sets: Vec<Set>,
 }
 
 impl Filter {
     /// Checks a configuration and reads the files that it names.
     pub fn new(config: &FilterConfig, files: &dyn Files) -> Result<Self, FilterError> {
         config.validate()?;
-        let rules =
-            config.rules().iter().map(|set| config.options(*set).build(files)).collect::<Result<_, _>>()?;
-        Ok(Self { languages: config.languages.clone(), rules })
+        let build = |set: &RuleSet| config.options(*set).build(files).map(|rules| Set::new(*set, rules));
+        let sets = config.rules().iter().map(build).collect::<Result<_, _>>()?;
+        Ok(Self { languages: config.languages.clone(), sets })
     }
 }
 
@@ -277,18 +317,35 @@ impl FilterStep {
     }
 }
 
-impl Step for FilterStep {
-    fn apply(&mut self, document: &mut Document, notes: &mut Vec<Note>) -> Decision {
+impl FilterStep {
+    /// Judges a document. With a `row`, whose values are those of [`Filter`]'s columns, every rule is measured, and the
+    /// first that fails has the same say.
+    fn judge(
+        &mut self,
+        document: &mut Document,
+        notes: &mut Vec<Note>,
+        mut row: Option<&mut [Option<f64>]>,
+    ) -> Decision {
         let noted = notes.len();
         let mut words = std::mem::take(&mut self.words);
         // How `words` were cut, while they are those of the text.
         let mut cut = None;
         let mut decision = Decision::Keep;
-        for rules in &self.filter.rules {
-            if !applies(&self.filter.languages, rules.language(), document) {
+        // The text as it was when the document was dropped, where later rules were measured on another.
+        let mut dropped_text = None;
+        for set in &self.filter.sets {
+            let (of_set, rest) = match row.take() {
+                Some(row) => {
+                    let (of_set, rest) = row.split_at_mut(set.columns.len());
+                    (Some(of_set), Some(rest))
+                }
+                None => (None, None),
+            };
+            row = rest;
+            if !applies(&self.filter.languages, set.rules.language(), document) {
                 continue;
             }
-            let splitter = rules.splitter(document.language.as_deref());
+            let splitter = set.rules.splitter(document.language.as_deref());
             if let Some(splitter) = splitter
                 && cut != Some(splitter)
             {
@@ -304,41 +361,63 @@ impl Step for FilterStep {
                 splitter: splitter.unwrap_or_default(),
                 characters: character_count(&document.text),
             };
-            match rules.judge(&view, &mut self.scratch, notes) {
-                Verdict::Keep => {}
-                Verdict::Edit(edited) => {
-                    document.text = edited.text;
-                    match edited.words {
-                        Some(left) => words = left,
-                        None => cut = None,
-                    }
-                }
-                Verdict::Drop(drop) => {
-                    // Notes tell of documents that go on.
-                    notes.truncate(noted);
-                    decision = drop;
+            let scores = of_set.is_some();
+            let measures = of_set.map(|row| Measures { names: &set.columns, row });
+            let mut gauge = measures.map_or_else(Gauge::default, Gauge::scoring);
+            let verdict = set.rules.judge(&view, &mut self.scratch, &mut gauge, notes);
+            if let Some(drop) = gauge.into_drop()
+                && decision.is_keep()
+            {
+                decision = drop;
+                if !scores {
                     break;
                 }
             }
+            if let Verdict::Edit(edited) = verdict {
+                let before = std::mem::replace(&mut document.text, edited.text);
+                if !decision.is_keep() {
+                    dropped_text.get_or_insert(before);
+                }
+                match edited.words {
+                    Some(left) => words = left,
+                    None => cut = None,
+                }
+            }
+        }
+        if !decision.is_keep() {
+            // Notes tell of documents that go on.
+            notes.truncate(noted);
+        }
+        if let Some(text) = dropped_text {
+            document.text = text;
         }
         self.words = words;
         decision
     }
 }
 
+impl Step for FilterStep {
+    fn apply(&mut self, document: &mut Document, notes: &mut Vec<Note>) -> Decision {
+        self.judge(document, notes, None)
+    }
+
+    fn columns(&self) -> Vec<String> {
+        columns(&self.filter.sets)
+    }
+
+    fn measure(
+        &mut self,
+        document: &mut Document,
+        notes: &mut Vec<Note>,
+        row: &mut [Option<f64>],
+    ) -> Decision {
+        self.judge(document, notes, Some(row))
+    }
+}
+
 /// Characters of a text; a cheap count for ASCII, since every rule divides by it.
 fn character_count(text: &str) -> usize {
     if text.is_ascii() { text.len() } else { text.chars().count() }
-}
-
-/// Drops by `rule` where `measured` is above the threshold. A rule without a threshold is off.
-fn above(rule: &'static str, measured: f64, threshold: Option<f64>) -> Option<Decision> {
-    threshold.is_some_and(|threshold| measured > threshold).then(|| dropped(rule, measured))
-}
-
-/// Drops by `rule` where `measured` is below the threshold.
-fn below(rule: &'static str, measured: f64, threshold: Option<f64>) -> Option<Decision> {
-    threshold.is_some_and(|threshold| measured < threshold).then(|| dropped(rule, measured))
 }
 
 /// A drop whose value a person can read: whole numbers as such, ratios with four decimals.

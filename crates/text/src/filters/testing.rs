@@ -1,12 +1,17 @@
 //! Judging one text by one rule set, for the sets' own tests.
 
-use orchestrator_core::{Decision, Document, Note};
+use orchestrator_core::{Decision, Document, Note, Reason};
 
+use super::gauge::Gauge;
 use super::{RuleConfig, Scratch, Verdict, View, character_count};
 use crate::files::NoFiles;
 
-/// What a set says of a document.
-pub(super) fn verdict(config: &dyn RuleConfig, document: &Document, notes: &mut Vec<Note>) -> Verdict {
+/// What a set makes of a document, or why it drops it.
+pub(super) fn verdict(
+    config: &dyn RuleConfig,
+    document: &Document,
+    notes: &mut Vec<Note>,
+) -> Result<Verdict, Reason> {
     let rules = config.build(&NoFiles).expect("a set without files");
     let splitter = rules.splitter(document.language.as_deref());
     let mut words = Vec::new();
@@ -21,7 +26,12 @@ pub(super) fn verdict(config: &dyn RuleConfig, document: &Document, notes: &mut 
         splitter: splitter.unwrap_or_default(),
         characters: character_count(&document.text),
     };
-    rules.judge(&view, &mut Scratch::default(), notes)
+    let mut gauge = Gauge::default();
+    let verdict = rules.judge(&view, &mut Scratch::default(), &mut gauge, notes);
+    match gauge.into_drop() {
+        Some(Decision::Drop(reason)) => Err(reason),
+        Some(Decision::Keep) | None => Ok(verdict),
+    }
 }
 
 /// Lines of so many words that do not repeat, each put into its place in `line`.
@@ -34,10 +44,8 @@ pub(super) fn prose(lines: usize, words: usize, line: impl Fn(&str) -> String) -
 
 /// The rule and value that a text is dropped by, if it is.
 pub(super) fn drop(config: &dyn RuleConfig, text: &str) -> Option<(String, String)> {
-    match verdict(config, &Document::new("test", 0, text), &mut Vec::new()) {
-        Verdict::Drop(Decision::Drop(reason)) => Some((reason.rule.into_owned(), reason.value)),
-        Verdict::Keep | Verdict::Edit(_) | Verdict::Drop(Decision::Keep) => None,
-    }
+    let reason = verdict(config, &Document::new("test", 0, text), &mut Vec::new()).err()?;
+    Some((reason.rule.into_owned(), reason.value))
 }
 
 /// Asserts the drop rule and value of each text.

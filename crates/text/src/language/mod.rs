@@ -24,6 +24,8 @@ const BUILT_IN_BYTES: usize = 1024;
 const MODEL_BYTES: usize = 1 << 20;
 /// Languages of a model that an error names.
 const LABELS_SHOWN: usize = 200;
+/// The column of the score among what stages measure.
+pub const LANGUAGE_SCORE: &str = "language_score";
 /// Default threshold with a model: FineWeb's.
 const MODEL_THRESHOLD: f64 = 0.65;
 /// Default threshold of the built-in detector, whose confidence is near 1 wherever two languages are told apart.
@@ -57,6 +59,9 @@ pub struct LanguageConfig {
     /// Whether to write this stage's documents even where the stage is fused with the next: what other stages call
     /// `keep`, which here lists languages.
     pub write: bool,
+    /// Whether to write each document's language and score (`scores-NNNNN.parquet`), also of those that are dropped, for
+    /// `orchestrator refilter`.
+    pub scores: bool,
 }
 
 impl LanguageConfig {
@@ -106,6 +111,17 @@ impl LanguageConfig {
         }
     }
 
+    /// What is said of a document in a language, with its score.
+    pub fn verdict(&self, language: Option<&str>, score: f32) -> Decision {
+        match language {
+            _ if self.keep.is_empty() => Decision::Keep,
+            Some(code) if !self.keep.iter().any(|kept| kept == code) => Decision::drop("language", code),
+            None => Decision::drop("language", "und"),
+            Some(_) if f64::from(score) <= self.threshold() => Decision::drop("language_score", score),
+            Some(_) => Decision::Keep,
+        }
+    }
+
     /// The threshold in force.
     pub fn threshold(&self) -> f64 {
         let default = if self.model.is_some() { MODEL_THRESHOLD } else { BUILT_IN_THRESHOLD };
@@ -135,7 +151,6 @@ fn code_of_label(label: &str) -> &str {
 /// The `language` stage.
 pub struct LanguageStep {
     config: LanguageConfig,
-    threshold: f64,
     model: Option<Arc<Model>>,
     scratch: Scratch,
 }
@@ -161,7 +176,7 @@ impl LanguageStep {
             }
             (None, _) => None,
         };
-        Ok(Self { config: config.clone(), threshold: config.threshold(), model, scratch: Scratch::default() })
+        Ok(Self { config: config.clone(), model, scratch: Scratch::default() })
     }
 
     /// The language of a text and the score; none where nothing can be said (no letters, say).
@@ -176,24 +191,40 @@ impl LanguageStep {
     }
 }
 
-impl Step for LanguageStep {
-    fn apply(&mut self, document: &mut Document, _notes: &mut Vec<Note>) -> Decision {
+impl LanguageStep {
+    /// The decision on a document, and its score where it was judged.
+    fn judge(&mut self, document: &mut Document) -> (Decision, Option<f32>) {
         if !applies(&self.config.languages, None, document) {
-            return Decision::Keep;
+            return (Decision::Keep, None);
         }
         let (language, score) = match self.detect(&document.text) {
             Some((language, score)) => (Some(language), score),
             None => (None, 0.0),
         };
-        let decision = match &language {
-            _ if self.config.keep.is_empty() => Decision::Keep,
-            Some(code) if !self.config.keep.contains(code) => Decision::drop("language", code),
-            None => Decision::drop("language", "und"),
-            Some(_) if f64::from(score) <= self.threshold => Decision::drop("language_score", score),
-            Some(_) => Decision::Keep,
-        };
+        let decision = self.config.verdict(language.as_deref(), score);
         document.language = language;
         document.language_score = Some(score);
+        (decision, Some(score))
+    }
+}
+
+impl Step for LanguageStep {
+    fn apply(&mut self, document: &mut Document, _notes: &mut Vec<Note>) -> Decision {
+        self.judge(document).0
+    }
+
+    fn columns(&self) -> Vec<String> {
+        vec![LANGUAGE_SCORE.to_owned()]
+    }
+
+    fn measure(
+        &mut self,
+        document: &mut Document,
+        _notes: &mut Vec<Note>,
+        row: &mut [Option<f64>],
+    ) -> Decision {
+        let (decision, score) = self.judge(document);
+        row.fill(score.map(f64::from));
         decision
     }
 }

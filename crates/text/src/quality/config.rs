@@ -33,6 +33,8 @@ pub struct QualityConfig {
     pub languages: Languages,
     /// Write this stage's documents even where it is fused with its neighbours.
     pub keep: bool,
+    /// Write each document's score (`scores-NNNNN.parquet`), also of those that are dropped, for `orchestrator refilter`.
+    pub scores: bool,
 }
 
 /// Examples and options to train a quality classifier with.
@@ -91,6 +93,7 @@ impl Default for QualityConfig {
             pareto: None,
             languages: None,
             keep: false,
+            scores: false,
         }
     }
 }

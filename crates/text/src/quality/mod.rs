@@ -5,13 +5,16 @@ mod model;
 
 use std::sync::Arc;
 
-use orchestrator_core::{Decision, Document, Note};
+use orchestrator_core::{Decision, Document, DocumentId, Note};
 
 pub use config::{Classifier, QualityConfig, QualityTraining, TrainingError};
 pub use model::{ModelError, QualityModel};
 
 use crate::step::{ConfigError, Scorer, Step, applies};
 use model::Scratch;
+
+/// The column of the score among what stages measure.
+pub const QUALITY_SCORE: &str = "quality_score";
 
 /// Why the step cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,12 +64,6 @@ impl QualityStep {
         }
         Ok(Self { config: config.clone(), model, scratch: Scratch::default(), seed })
     }
-
-    /// A number from 0 to 1 that is the document's own.
-    fn draw(&self, document: &Document) -> f64 {
-        let hash = xxhash_rust::xxh3::xxh3_64_with_seed(&document.id.0.to_be_bytes(), self.seed);
-        (hash >> 11) as f64 / (1_u64 << 53) as f64
-    }
 }
 
 impl Scorer for QualityStep {
@@ -82,15 +79,44 @@ impl Step for QualityStep {
     fn apply(&mut self, document: &mut Document, _notes: &mut Vec<Note>) -> Decision {
         let Some(score) = self.score(document) else { return Decision::Keep };
         record(document, score);
-        if self.config.threshold.is_some_and(|threshold| f64::from(score) < threshold) {
+        self.config.verdict(document.id, self.seed, score)
+    }
+
+    fn columns(&self) -> Vec<String> {
+        vec![QUALITY_SCORE.to_owned()]
+    }
+
+    fn measure(
+        &mut self,
+        document: &mut Document,
+        _notes: &mut Vec<Note>,
+        row: &mut [Option<f64>],
+    ) -> Decision {
+        let Some(score) = self.score(document) else { return Decision::Keep };
+        row.fill(Some(f64::from(score)));
+        record(document, score);
+        self.config.verdict(document.id, self.seed, score)
+    }
+}
+
+impl QualityConfig {
+    /// What is said of a score: by the threshold, or by the draw, which is a function of the job's seed and the document.
+    pub fn verdict(&self, id: DocumentId, seed: u64, score: f32) -> Decision {
+        if self.threshold.is_some_and(|threshold| f64::from(score) < threshold) {
             return Decision::drop("quality", score);
         }
         let chance = |alpha: f64| libm::pow(2.0 - f64::from(score), -alpha);
-        if self.config.pareto.is_some_and(|alpha| self.draw(document) >= chance(alpha)) {
+        if self.pareto.is_some_and(|alpha| draw(id, seed) >= chance(alpha)) {
             return Decision::drop("quality_pareto", score);
         }
         Decision::Keep
     }
+}
+
+/// A number from 0 to 1 that is the document's own.
+fn draw(id: DocumentId, seed: u64) -> f64 {
+    let hash = xxhash_rust::xxh3::xxh3_64_with_seed(&id.0.to_be_bytes(), seed);
+    (hash >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 fn record(document: &mut Document, score: f32) {

@@ -32,10 +32,11 @@ struct Subject<'a> {
 type Show = fn(&Subject<'_>) -> Result<(), Failure>;
 
 /// Files by the beginning and the end of their names; the first that fits counts.
-const FILES: [(&str, &str, Show); 18] = [
+const FILES: [(&str, &str, Show); 19] = [
     ("part-", ".parquet", rows::documents),
     ("dropped-", ".parquet", rows::dropped),
     ("notes-", ".parquet", rows::notes),
+    ("scores-", ".parquet", rows::scores),
     ("", ".docs.parquet", rows::token_documents),
     ("", ".bin", things::shard),
     ("", ".idx", things::shard),

@@ -3,7 +3,7 @@
 use anyhow::anyhow;
 use orchestrator_core::Media;
 use orchestrator_storage::RelativePath;
-use orchestrator_storage::documents::{DocumentReader, DroppedReader, NotesReader, Projection};
+use orchestrator_storage::documents::{DocumentReader, DroppedReader, NotesReader, Projection, ScoresReader};
 use orchestrator_storage::formats::{self, Input, RawKind, RawRecord, ReaderOptions, Start};
 use orchestrator_storage::tokens::TokenDocumentReader;
 use orchestrator_text::charset;
@@ -97,6 +97,29 @@ pub(super) fn notes(subject: &Subject<'_>) -> Result<(), Failure> {
             ]
         });
         format!("{} notes\n{}", count(total), table(["id", "rule", "what", "bytes"], &[], rows.collect()))
+    })
+}
+
+/// What a stage measured; of its many columns people get those that hold something, a line each.
+pub(super) fn scores(subject: &Subject<'_>) -> Result<(), Failure> {
+    let reader = ScoresReader::open(&subject.store, &subject.path).map_err(Failure::usage)?;
+    let (total, names) = (reader.rows(), reader.names().to_vec());
+    let shown = reader.take(subject.rows).collect::<Result<Vec<_>, _>>().map_err(Failure::usage)?;
+    let value: Vec<Value> = shown
+        .iter()
+        .map(|row| {
+            let measures: serde_json::Map<String, Value> =
+                names.iter().cloned().zip(row.measures.iter().map(|&measured| json!(measured))).collect();
+            json!({ "id": row.id, "language": row.language, "measures": measures })
+        })
+        .collect();
+    subject.console.result(&json!({ "documents": total, "rows": value }), || {
+        let rows = shown.iter().flat_map(|row| {
+            let measured =
+                names.iter().zip(&row.measures).filter_map(|(name, value)| Some((name, (*value)?)));
+            measured.map(|(name, value)| [row.id.to_string(), name.clone(), value.to_string()])
+        });
+        format!("{} documents\n{}", count(total), table(["id", "measure", "value"], &[2], rows.collect()))
     })
 }
 

@@ -29,9 +29,10 @@ use serde::{Deserialize, Serialize};
 use unicode_segmentation::UnicodeSegmentation;
 
 use self::draft::{Cut, Draft};
+use super::gauge::{Gauge, Rule};
 use super::gopher_quality::{STOP_WORDS, is_letter};
 use super::grams::{Same, Tie};
-use super::{Edited, RuleConfig, Rules, Scratch, Verdict, View, above, below, character_count, ratio};
+use super::{Edited, RuleConfig, Rules, Scratch, Verdict, View, character_count, ratio};
 use crate::files::{FileError, Files};
 use crate::words::{Span, Splitter, is_space};
 
@@ -191,28 +192,57 @@ impl Rules for DclmConfig {
         None
     }
 
-    fn judge(&self, view: &View<'_>, scratch: &mut Scratch, notes: &mut Vec<Note>) -> Verdict {
+    fn rules(&self, _language: Option<&str>) -> Vec<Rule> {
+        let mut rules = vec![
+            Rule::fewest("page_length", self.min_page_length).with_key("min_page_length"),
+            Rule::most("page_length", self.max_page_length).with_key("max_page_length"),
+            Rule::never("word_length").in_column("no_words"),
+            Rule::at_least("word_length", self.min_word_length).with_key("min_word_length"),
+            Rule::at_most("word_length", self.max_word_length).with_key("max_word_length"),
+            Rule::at_most("symbol_ratio", self.symbol_ratio),
+            Rule::at_most("bullet_count", self.bullet_count),
+            Rule::at_most("ellipsis_count", self.ellipsis_count),
+            Rule::at_most("alphabetic_word_ratio", self.alphabetic_word_ratio),
+            Rule::fewest("stop_word", self.stop_word),
+            Rule::at_most("repetition_lines", self.repetition_lines),
+            Rule::at_most("repetition_paragraphs", self.repetition_paragraphs),
+            Rule::at_most("repetition_line_characters", self.repetition_line_characters),
+            Rule::at_most("repetition_paragraph_characters", self.repetition_paragraph_characters),
+        ];
+        rules.extend(self.grams().map(|(_, name, threshold)| Rule::at_most(name, threshold)));
+        rules.push(Rule::never("empty"));
+        rules.push(Rule::at_most("word_removal_ratio", self.word_removal_ratio));
+        rules
+    }
+
+    fn judge(
+        &self,
+        view: &View<'_>,
+        scratch: &mut Scratch,
+        gauge: &mut Gauge<'_>,
+        notes: &mut Vec<Note>,
+    ) -> Verdict {
         let mut draft = Draft::new(view.text);
         self.remove_addresses(&mut draft, notes);
         scratch.words.clear();
         Splitter::Whitespace.split_into(&draft.text, &mut scratch.words);
         let text: &str = &draft.text;
-        let drop = self.judge_words(text, &scratch.words).or_else(|| self.judge_repetition(text, scratch));
-        if let Some(drop) = drop {
-            return Verdict::Drop(drop);
+        if self.judge_words(text, &scratch.words, gauge) || self.judge_repetition(text, scratch, gauge) {
+            return Verdict::Keep;
         }
         let before = count_words(text);
         let cuts = lines::cuts(self, text);
         draft.cut(&cuts, notes);
         draft.cut(&lines::blank_ends(&draft.text), notes);
         if draft.text.is_empty() {
-            return Verdict::Drop(Decision::drop("empty", 0));
+            gauge.fails("empty", || Decision::drop("empty", 0));
+            return Verdict::Keep;
         }
         if !cuts.is_empty() {
             let after = count_words(&draft.text);
             let removed = ratio(before.saturating_sub(after), before.max(1));
-            if let Some(drop) = above("word_removal_ratio", removed, self.word_removal_ratio) {
-                return Verdict::Drop(drop);
+            if gauge.above("word_removal_ratio", removed, self.word_removal_ratio) {
+                return Verdict::Keep;
             }
         }
         match draft.text {
@@ -252,23 +282,23 @@ impl DclmConfig {
         }
     }
 
-    fn judge_words(&self, text: &str, words: &[Span]) -> Option<Decision> {
+    fn judge_words(&self, text: &str, words: &[Span], gauge: &mut Gauge<'_>) -> bool {
         let plain = count_words(text);
-        if self.min_page_length.is_some_and(|least| (plain as u64) < least)
-            || self.max_page_length.is_some_and(|most| plain as u64 > most)
+        if gauge.fewer("page_length", plain, self.min_page_length)
+            || gauge.more("page_length", plain, self.max_page_length)
         {
-            return Some(Decision::drop("page_length", plain));
+            return true;
         }
-        let (mut characters, mut without_letter, mut stop_words) = (0, 0, 0u64);
+        let (mut characters, mut without_letter, mut stop_words) = (0, 0, 0);
         for word in words {
             let word = word.of(text);
             characters += character_count(word);
             without_letter += usize::from(!word.chars().any(is_letter));
-            stop_words += u64::from(STOP_WORDS.iter().any(|stop| stop.eq_ignore_ascii_case(word)));
+            stop_words += usize::from(STOP_WORDS.iter().any(|stop| stop.eq_ignore_ascii_case(word)));
         }
         let count = words.len();
         if count == 0 {
-            return Some(Decision::drop("word_length", 0));
+            return gauge.fails("no_words", || Decision::drop("word_length", 0));
         }
         let mean = ratio(characters, count);
         let symbols: usize = ["#", "...", ". . .", "…"]
@@ -281,21 +311,16 @@ impl DclmConfig {
             bullets += usize::from(line.starts_with(['●', '•', '*', '-']));
             ellipses += usize::from(["...", ". . .", "…"].iter().any(|end| line.ends_with(end)));
         }
-        below("word_length", mean, self.min_word_length)
-            .or_else(|| above("word_length", mean, self.max_word_length))
-            .or_else(|| above("symbol_ratio", ratio(symbols, count), self.symbol_ratio))
-            .or_else(|| above("bullet_count", ratio(bullets, lines), self.bullet_count))
-            .or_else(|| above("ellipsis_count", ratio(ellipses, lines), self.ellipsis_count))
-            .or_else(|| {
-                above("alphabetic_word_ratio", ratio(without_letter, count), self.alphabetic_word_ratio)
-            })
-            .or_else(|| {
-                let too_few = self.stop_word.is_some_and(|least| stop_words < least);
-                too_few.then(|| Decision::drop("stop_word", stop_words))
-            })
+        gauge.below("word_length", mean, self.min_word_length)
+            || gauge.above("word_length", mean, self.max_word_length)
+            || gauge.above("symbol_ratio", ratio(symbols, count), self.symbol_ratio)
+            || gauge.above("bullet_count", ratio(bullets, lines), self.bullet_count)
+            || gauge.above("ellipsis_count", ratio(ellipses, lines), self.ellipsis_count)
+            || gauge.above("alphabetic_word_ratio", ratio(without_letter, count), self.alphabetic_word_ratio)
+            || gauge.fewer("stop_word", stop_words, self.stop_word)
     }
 
-    fn judge_repetition(&self, text: &str, scratch: &mut Scratch) -> Option<Decision> {
+    fn judge_repetition(&self, text: &str, scratch: &mut Scratch, gauge: &mut Gauge<'_>) -> bool {
         let lines: Vec<&str> = pieces(text, "\n").collect();
         let paragraphs: Vec<&str> = pieces(text, "\n\n").collect();
         let of_lines = shares(&lines, scratch);
@@ -306,8 +331,8 @@ impl DclmConfig {
             ("repetition_line_characters", of_lines.1, self.repetition_line_characters),
             ("repetition_paragraph_characters", of_paragraphs.1, self.repetition_paragraph_characters),
         ] {
-            if let Some(drop) = above(rule, share, threshold) {
-                return Some(drop);
+            if gauge.above(rule, share, threshold) {
+                return true;
             }
         }
         // White-space words are counted again at the end, so these take their own place.
@@ -320,27 +345,29 @@ impl DclmConfig {
         let table = &mut scratch.grams;
         table.load(text, &words, Same::Words);
         let letters = table.all_characters();
+        // Longer n-grams repeat no more often.
+        let mut some = true;
         for (n, rule, threshold) in self.grams() {
-            if threshold.is_none() {
+            if !gauge.wants(threshold) {
                 continue;
             }
-            let repeated = if n < 5 {
-                match table.most_frequent(n, Tie::Longest) {
+            let repeated = match n {
+                _ if !some => 0,
+                ..5 => match table.most_frequent(n, Tie::Longest) {
                     Some((count, _, length)) if count > 1 => count * length,
-                    // Longer n-grams repeat no more often.
-                    _ => break,
-                }
-            } else {
-                table.covered_by_repeated(n)
+                    _ => 0,
+                },
+                _ => table.covered_by_repeated(n),
             };
-            if let Some(drop) = above(rule, ratio(repeated, letters), threshold) {
-                return Some(drop);
+            some = repeated > 0;
+            if gauge.above(rule, ratio(repeated, letters), threshold) {
+                return true;
             }
-            if repeated == 0 {
+            if !some && !gauge.scores() {
                 break;
             }
         }
-        None
+        false
     }
 }
 
@@ -405,10 +432,9 @@ mod tests {
             let verdict = verdict(&DclmConfig::default(), &Document::new("test", 0, text), &mut notes);
             let rules: Vec<String> = notes.iter().map(|note| note.rule.to_string()).collect();
             match verdict {
-                Verdict::Keep => (text.to_owned(), rules),
-                Verdict::Edit(edited) => (edited.text, rules),
-                Verdict::Drop(Decision::Drop(reason)) => (format!("{} {}", reason.rule, reason.value), rules),
-                Verdict::Drop(Decision::Keep) => unreachable!("a drop drops"),
+                Ok(Verdict::Keep) => (text.to_owned(), rules),
+                Ok(Verdict::Edit(edited)) => (edited.text, rules),
+                Err(reason) => (format!("{} {}", reason.rule, reason.value), rules),
             }
         };
         let prose = prose(20);

@@ -19,11 +19,12 @@ mod thresholds;
 
 use std::collections::BTreeMap;
 
-use orchestrator_core::{Decision, Note};
+use orchestrator_core::Note;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::thresholds::{BUILT_IN, Thresholds, read_published};
+use super::gauge::{Gauge, Rule};
 use super::{
     GopherQualityConfig, RuleConfig, Rules, Scratch, Verdict, View, fineweb, gopher_quality,
     gopher_repetition,
@@ -256,28 +257,48 @@ impl Rules for Fineweb2 {
         None
     }
 
-    fn judge(&self, view: &View<'_>, scratch: &mut Scratch, _notes: &mut Vec<Note>) -> Verdict {
-        let thresholds = match view.language {
+    fn rules(&self, language: Option<&str>) -> Vec<Rule> {
+        let thresholds = self.of(language);
+        // An empty document is measured by nothing before: that it is empty need stand here once alone.
+        let repetition = thresholds.repetition.rules(None).into_iter().filter(|rule| rule.name != "empty");
+        repetition.chain(thresholds.fineweb.rules(None)).chain(thresholds.quality.rules(None)).collect()
+    }
+
+    fn judge(
+        &self,
+        view: &View<'_>,
+        scratch: &mut Scratch,
+        gauge: &mut Gauge<'_>,
+        _notes: &mut Vec<Note>,
+    ) -> Verdict {
+        judge(self.of(view.language), view, scratch, gauge);
+        Verdict::Keep
+    }
+}
+
+impl Fineweb2 {
+    /// The thresholds of a language.
+    fn of(&self, language: Option<&str>) -> &Thresholds {
+        match language {
             Some(code) => {
                 self.languages.get(code).unwrap_or(if code == "en" { &self.english } else { &self.others })
             }
             None => &self.english,
-        };
-        judge(thresholds, view, scratch).into()
+        }
     }
 }
 
-fn judge(thresholds: &Thresholds, view: &View<'_>, scratch: &mut Scratch) -> Option<Decision> {
-    gopher_repetition::judge(&thresholds.repetition, view, &mut scratch.grams)
-        .or_else(|| fineweb::judge(&thresholds.fineweb, view, &mut scratch.grams))
-        .or_else(|| gopher_quality::judge(&thresholds.quality, view))
+fn judge(thresholds: &Thresholds, view: &View<'_>, scratch: &mut Scratch, gauge: &mut Gauge<'_>) -> bool {
+    gopher_repetition::judge(&thresholds.repetition, view, &mut scratch.grams, gauge)
+        || fineweb::judge(&thresholds.fineweb, view, &mut scratch.grams, gauge)
+        || gopher_quality::judge(&thresholds.quality, view, gauge)
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use orchestrator_core::Document;
+    use orchestrator_core::{Decision, Document};
 
     use super::*;
     use crate::Step;

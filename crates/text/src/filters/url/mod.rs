@@ -23,6 +23,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::lists::{HashList, read_entries};
+use super::gauge::{Gauge, Rule};
 use super::{RuleConfig, Rules, Scratch, Verdict, View};
 use crate::files::{FileError, Files};
 use crate::step::ConfigError;
@@ -34,6 +35,10 @@ const UT1_FILES: &str = "/{domains,urls,domains.gz,urls.gz}";
 const MOST_VALUE_BYTES: usize = 256;
 /// Sub-words go into one automaton, which is larger than a hash.
 const MOST_SUBWORDS: usize = 1_000_000;
+
+/// The rules, in order. The first that an address breaks is noted, and no other.
+const URL_RULES: [&str; 6] =
+    ["domain", "subdomain", "url", "hard_blacklisted", "soft_blacklisted", "blacklisted_subword"];
 
 /// Lists of `url`. Every entry is a path, URL or glob of files, which may be compressed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -144,6 +149,10 @@ impl RuleConfig for UrlConfig {
         rules.subwords = automaton(&resolved.subwords, files)?;
         Ok(Box::new(rules))
     }
+
+    fn build_thresholds(&self, _files: &dyn Files) -> Result<Box<dyn Rules>, FileError> {
+        Ok(Box::new(UrlRules::default()))
+    }
 }
 
 /// Finds any of the sub-words.
@@ -193,8 +202,23 @@ impl Rules for UrlRules {
         None
     }
 
-    fn judge(&self, view: &View<'_>, _scratch: &mut Scratch, _notes: &mut Vec<Note>) -> Verdict {
-        view.url.and_then(|url| self.judge_url(url)).into()
+    fn rules(&self, _language: Option<&str>) -> Vec<Rule> {
+        URL_RULES.map(Rule::never).to_vec()
+    }
+
+    fn judge(
+        &self,
+        view: &View<'_>,
+        _scratch: &mut Scratch,
+        gauge: &mut Gauge<'_>,
+        _notes: &mut Vec<Note>,
+    ) -> Verdict {
+        if let Some(Decision::Drop(reason)) = view.url.and_then(|url| self.judge_url(url))
+            && let Some(rule) = URL_RULES.into_iter().find(|rule| *rule == reason.rule)
+        {
+            gauge.fails(rule, || Decision::Drop(reason));
+        }
+        Verdict::Keep
     }
 }
 
