@@ -31,7 +31,9 @@ impl Job {
         }
         *place = value;
         *stage = serde_json::from_value::<Stage>(options).map_err(|error| wrong(error.to_string()))?;
-        stage.validate().map_err(|error| wrong(error.to_string()))?;
+        if let Some(error) = stage.problems().first() {
+            return Err(wrong(error.to_string()));
+        }
         Ok(changed)
     }
 
