@@ -73,11 +73,12 @@ fn recall_on_etcd_is_098_at_jaccard_08() {
         println!("skipped: ../shared is absent");
         return;
     };
+    // Measured: 0.8162, 0.8958, 0.7928, 0.9454. Clusters join what is alike by steps, so that not all of their pairs are.
     for (options, least_precision) in [
-        (json!({}), 0.0),
-        (json!({"verify": 0.75}), 0.0),
-        (json!({"hash": "sha1-64"}), 0.0),
-        (json!({"bands": 20, "rows": 5, "verify": 0.8}), 0.0),
+        (json!({}), 0.81),
+        (json!({"verify": 0.75}), 0.89),
+        (json!({"hash": "sha1-64"}), 0.79),
+        (json!({"bands": 20, "rows": 5, "verify": 0.8}), 0.94),
     ] {
         let [at_8, at_5] = quality(&options, &corpus, &gold);
         println!(
