@@ -287,7 +287,7 @@ fn a_report_tells_which_benchmarks_documents_had_text_of() {
         "id=\"benchmarks\"",
         "gsm8k",
         "7 documents were dropped for 4 of its items",
-        "<mark>Document</mark>",
+        "<mark class=\"hit\">Document</mark>",
         "2 went on",
     ] {
         assert!(page.contains(part), "{part}");
