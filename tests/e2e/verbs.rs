@@ -133,6 +133,5 @@ fn inspect_shows_every_kind_of_file() {
         scene.run(&["stats", &url]).ended(0).stdout,
         scene.run(&["stats", "looked-at"]).ended(0).stdout
     );
-    let ran = scene.run(&["inspect", "looked-at/job.yaml"]).ended(2);
-    assert!(ran.stderr.contains("job.yaml"), "{}", ran.stderr);
+    assert!(scene.run(&["inspect", "looked-at/job.yaml"]).ended(0).stdout.contains("name: looked-at"));
 }

@@ -98,6 +98,9 @@ pub fn advice(error: &(dyn std::error::Error + 'static)) -> &'static str {
     } else if said.contains("h2 protocol error") || said.contains("http2 error") {
         "; the port does not speak plain HTTP/2: a coordinator with a certificate is reached over `https://`, with \
          `--authority`"
+    } else if said.contains("transport error") && !said.contains("connect error") {
+        // A port that speaks TLS may just hang up.
+        "; a coordinator with a certificate is expected to be reached over `https://`, with `--authority`"
     } else {
         ""
     }

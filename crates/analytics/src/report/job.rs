@@ -5,7 +5,7 @@ use std::io::Read;
 
 use orchestrator_storage::RelativePath;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::error::Error;
 use crate::run::{Run, Stage};
@@ -59,13 +59,15 @@ pub(super) fn options(run: &Run) -> Result<Vec<StageOptions>, Error> {
         return Ok(Vec::new());
     };
     let mut all = Vec::new();
-    let of_job = job.iter().filter(|(key, _)| !OUTSIDE.contains(&key.as_str()));
+    let of_job = by_name(&job).into_iter().filter(|(key, _)| !OUTSIDE.contains(&key.as_str()));
     let of_job: Vec<String> = of_job.flat_map(|(key, value)| flat(key, value)).collect();
     all.push(StageOptions { stage: "job".to_owned(), options: of_job.join(", ") });
     let stages = job.get("pipeline").and_then(Value::as_array).into_iter().flatten();
     for (stage, options) in stages.filter_map(Value::as_object).flatten() {
         let options: Vec<String> = match options {
-            Value::Object(options) => options.iter().flat_map(|(key, value)| flat(key, value)).collect(),
+            Value::Object(options) => {
+                by_name(options).into_iter().flat_map(|(key, value)| flat(key, value)).collect()
+            }
             _ => Vec::new(),
         };
         all.push(StageOptions { stage: stage.clone(), options: options.join(", ") });
@@ -73,12 +75,20 @@ pub(super) fn options(run: &Run) -> Result<Vec<StageOptions>, Error> {
     Ok(all)
 }
 
+/// Keys and values, by key: in which order the map has them depends on what other crates ask of the JSON library.
+fn by_name(map: &Map<String, Value>) -> Vec<(&String, &Value)> {
+    let mut entries: Vec<_> = map.iter().collect();
+    entries.sort_by_key(|(key, _)| *key);
+    entries
+}
+
 /// An option and those below it as `key.key: value`; what is not set is left out.
 fn flat(key: &str, value: &Value) -> Vec<String> {
     match value {
         Value::Null => Vec::new(),
         Value::Object(below) => {
-            below.iter().flat_map(|(name, value)| flat(&format!("{key}.{name}"), value)).collect()
+            let below = by_name(below).into_iter();
+            below.flat_map(|(name, value)| flat(&format!("{key}.{name}"), value)).collect()
         }
         Value::Array(items) if items.is_empty() => Vec::new(),
         Value::Array(items) => {
@@ -170,8 +180,9 @@ mod tests {
     fn options_are_flat_and_name_no_directory() {
         let options = json!({"paths": ["/home/a/b/*.md", "s3://c/d.warc.gz"], "model": "~/lid.bin",
             "format": null, "exclude": [], "train": {"steps": 5, "rate": 0.5}, "field": "text/plain"});
+        let options = options.as_object().expect("an object");
         let all: Vec<String> =
-            options.as_object().into_iter().flatten().flat_map(|(key, value)| flat(key, value)).collect();
+            by_name(options).into_iter().flat_map(|(key, value)| flat(key, value)).collect();
         assert_eq!(
             all.join(", "),
             "field: text/plain, model: …/lid.bin, paths: […/*.md, …/d.warc.gz], train.rate: 0.5, train.steps: 5"
