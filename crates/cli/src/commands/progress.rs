@@ -78,7 +78,11 @@ impl Lines {
             match (said, phase.state()) {
                 // One that was quick may have begun and ended since the last look.
                 (PhaseState::Waiting, PhaseState::Running | PhaseState::Published | PhaseState::Failed) => {
-                    lines.push(format!("{name} begins: {} tasks", count(u64::from(phase.tasks))));
+                    // Before it is expanded, nobody knows how many tasks it has.
+                    lines.push(match phase.tasks {
+                        0 => format!("{name} begins"),
+                        tasks => format!("{name} begins: {} tasks", count(u64::from(tasks))),
+                    });
                 }
                 (PhaseState::Running, PhaseState::Running | PhaseState::Waiting) if is_due => {
                     lines.push(format!("{name} goes on: {}", in_words(phase)));
