@@ -1,5 +1,6 @@
 //! `run`: the coordinator and the workers of a cluster, on this machine, over loopback gRPC. There is no second code path.
 
+use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -54,9 +55,10 @@ pub(crate) fn run(args: &RunArgs, console: &Console) -> Result<(), Failure> {
         .context("the runtime cannot be started")?;
     let output = resolved.job.output.clone();
     let workers = args.workers.unwrap_or_else(daemons::cores).max(1);
+    let taken = Cell::new(false);
     let detail = runtime.block_on(async {
         tokio::select! {
-            detail = embedded(&resolved, &state, (workers, gpus), args, console) => detail,
+            detail = embedded(&resolved, &state, (workers, gpus), args, &taken, console) => detail,
             () = daemons::told_to_stop() => {
                 Err(Failure::Failed(anyhow::anyhow!("interrupted: run the same command again to go on from here")))
             }
@@ -68,21 +70,14 @@ pub(crate) fn run(args: &RunArgs, console: &Console) -> Result<(), Failure> {
         Ok(Some(detail)) => summary::finish(&detail, &output, console),
         Ok(None) => summary::succeeded(None, &output, console),
         Err(failure) => {
-            // A job that was refused leaves nothing in a directory that may be somebody's.
-            if is_new && matches!(failure, Failure::Usage(_) | Failure::JobFile(_)) {
-                remove_state(&state);
+            // A job that was refused leaves nothing in a directory that may be somebody's. Of one that was taken the state
+            // stays, whatever was said of it later.
+            if is_new && !taken.get() && matches!(failure, Failure::Usage(_)) {
+                // What cannot be removed is in nobody's way.
+                let _ = std::fs::remove_dir_all(&state);
             }
             Err(failure)
         }
-    }
-}
-
-/// Removes a state directory that this process made, and what it made it in where nothing else is there. What cannot be
-/// removed is in nobody's way.
-fn remove_state(state: &Path) {
-    let _ = std::fs::remove_dir_all(state);
-    if let Some(output) = state.parent() {
-        let _ = std::fs::remove_dir(output);
     }
 }
 
@@ -130,6 +125,7 @@ async fn embedded(
     state: &Path,
     (workers, gpus): (u32, u32),
     args: &RunArgs,
+    taken: &Cell<bool>,
     console: &Console,
 ) -> Result<Option<JobDetail>, Failure> {
     let token = certs::new_token()?;
@@ -147,7 +143,7 @@ async fn embedded(
         .with_context(|| format!("the embedded coordinator cannot start in `{}`", state.display()))?;
     let address = format!("http://{}", coordinator.address());
     let ended = tokio::select! {
-        ended = work(resolved, state, (workers, gpus), args, (&address, &token), console) => ended,
+        ended = work(resolved, state, (workers, gpus), args, (&address, &token), taken, console) => ended,
         cause = coordinator.stopped() => return Err(stopped(cause)),
     };
     match ended {
@@ -170,13 +166,14 @@ fn stopped(cause: CoordinatorError) -> Failure {
     Failure::Failed(anyhow::Error::from(cause).context("the run stopped; nothing that was committed is lost"))
 }
 
-/// Hands the job in, works on it, and follows it to its end. Nothing of a job that is finished in an output which was moved.
+/// Hands the job in, says in `taken` that it was taken, works on it, and follows it to its end. Nothing of a job that is finished in an output which was moved.
 async fn work(
     resolved: &Resolved,
     state: &Path,
     (workers, gpus): (u32, u32),
     args: &RunArgs,
     (address, token): (&str, &str),
+    taken: &Cell<bool>,
     console: &Console,
 ) -> Result<Option<JobDetail>, Failure> {
     let mut client = remote::connect(address, Some(token), None).await?;
@@ -186,6 +183,7 @@ async fn work(
         reuse: args.reuse,
     };
     let reply = client.submit(request).await.map_err(|status| remote::refused(&status))?.into_inner();
+    taken.set(true);
     match reply.disposition() {
         Disposition::Resumed => console.note("going on with the run in this output"),
         Disposition::Finished => console.note("this run is finished; nothing to do"),
