@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use polars::prelude::{IntoLazy, JoinArgs, JoinType, LazyFrame, SortMultipleOptions, col, len};
+use polars::prelude::{IntoLazy, JoinArgs, JoinType, SortMultipleOptions, col, len};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::Error;
 use crate::run::Run;
-use crate::tables::{Kind, scan, scan_part, scan_tokens};
+use crate::tables::{Kind, scan, scan_part, scan_tokens, token_shards};
 use crate::trace::{DocumentName, name, number, text};
 
 /// The documents a checkpoint was trained on, counted by shard and by source. All their ids are in the table `tokens`
@@ -70,10 +70,13 @@ pub fn checkpoint_documents(run: &Run, wanted: &str, limit: usize) -> Result<Che
         return Err(Error::NoShards(run.files().name(&format!("checkpoints/{checkpoint}/manifest.json"))));
     }
     let mut shards = Vec::with_capacity(names.len());
-    let mut origins = Origins::default();
+    let mut origins = Origins {
+        is_of_all_parts: token_shards(run)?.iter().filter(|name| name.starts_with("train-")).count() == 1,
+        ..Origins::default()
+    };
     for shard in names {
         let (documents, tokens) = count(run, &shard)?;
-        origins.add(run, &shard, documents, limit)?;
+        origins.add(run, &shard, limit)?;
         let documents_file = format!("tokens/{shard}.docs.parquet");
         shards.push(ShardDocuments { shard, documents_file, documents, tokens });
     }
@@ -103,25 +106,23 @@ struct Origins {
     sources: BTreeMap<String, (u64, u64)>,
     found: u64,
     first: Vec<DocumentName>,
+    /// There is one training shard: where a job left few documents, one task encoded all parts.
+    is_of_all_parts: bool,
 }
 
 impl Origins {
-    /// Adds the documents of a shard, of which there are `documents`. They are those of the part of the same number, so one
-    /// part's names are in memory; where a job left so few that one task encoded all parts, those of all parts.
-    fn add(&mut self, run: &Run, shard: &str, documents: u64, limit: usize) -> Result<(), Error> {
+    /// Adds the documents of a shard. They are those of the part of the same number, so one part's names are in memory; where
+    /// one task encoded all parts, those of all parts, which are few.
+    fn add(&mut self, run: &Run, shard: &str, limit: usize) -> Result<(), Error> {
         let Some(tokens) = scan_tokens(run, &[shard.to_owned()])? else { return Ok(()) };
-        let join = |part: LazyFrame| {
-            let names = part.select(["id", "source", "record", "url"].map(col));
-            tokens.clone().join(names, [col("id")], [col("id")], JoinArgs::new(JoinType::Inner)).collect()
+        let parts = match run.last_materialised().filter(|_| self.is_of_all_parts) {
+            Some(stage) => scan(run, stage, Kind::Parts)?,
+            None => scan_part(run, shard)?,
         };
-        let Some(part) = scan_part(run, shard)? else { return Ok(()) };
-        let mut joined = join(part)?;
-        if (joined.height() as u64) < documents
-            && let Some(stage) = run.last_materialised()
-            && let Some(all) = scan(run, stage, Kind::Parts)?
-        {
-            joined = join(all)?;
-        }
+        let Some(parts) = parts else { return Ok(()) };
+        let names = parts.select(["id", "source", "record", "url"].map(col));
+        let joined =
+            tokens.join(names, [col("id")], [col("id")], JoinArgs::new(JoinType::Inner)).collect()?;
         self.found += joined.height() as u64;
         let left = limit.saturating_sub(self.first.len()) as u32;
         if left > 0 {
