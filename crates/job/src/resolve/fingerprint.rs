@@ -16,7 +16,7 @@ const VERSIONS: [(&str, u64); 13] = [
     ("quality", 3),
     ("perplexity", 1),
     ("decontaminate", 1),
-    ("dedup", 2),
+    ("dedup", 3),
     ("pii", 2),
     ("mix", 1),
     ("tokenize", 2),

@@ -7,62 +7,109 @@
 use unicode_normalization::char::decompose_canonical;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
-use crate::words::{is_blanked, is_space};
+use crate::words::{Span, is_blanked, is_space};
 
-/// Writes the normalised `text` to `output`.
-pub(super) fn normalize(text: &str, split_unspaced: bool, output: &mut String) {
+/// What becomes of an ASCII character: a letter its lower case, a digit `0`, anything else a blank.
+const ASCII: [u8; 128] = {
+    let mut table = [b' '; 128];
+    let mut byte = 0;
+    while byte < 128 {
+        let of = byte as u8;
+        if of.is_ascii_alphabetic() {
+            table[byte] = of.to_ascii_lowercase();
+        } else if of.is_ascii_digit() {
+            table[byte] = b'0';
+        }
+        byte += 1;
+    }
+    table
+};
+
+/// Writes the normalised `text` to `output`, and where in it the words are, those between blanks, to `words`.
+pub(super) fn normalize(text: &str, split_unspaced: bool, output: &mut String, words: &mut Vec<Span>) {
     output.clear();
+    words.clear();
     output.reserve(text.len());
+    let mut writer = Writer { split_unspaced, output, words, start: 0 };
     // The small sigma's form depends on what follows it; the standard library knows how.
     if text.contains('Σ') {
-        write(&text.to_lowercase(), split_unspaced, output);
+        writer.write(&text.to_lowercase());
     } else {
-        write(text, split_unspaced, output);
+        writer.write(text);
     }
+    writer.blank();
     output.truncate(output.trim_end_matches(is_space).len());
 }
 
-/// A blank, unless nothing or a blank stands before it.
-fn push_blank(output: &mut String) {
-    if !output.is_empty() && !output.ends_with(' ') {
-        output.push(' ');
-    }
+struct Writer<'a> {
+    split_unspaced: bool,
+    output: &'a mut String,
+    words: &'a mut Vec<Span>,
+    /// Where the word begins that is being written.
+    start: usize,
 }
 
-fn write(text: &str, split_unspaced: bool, output: &mut String) {
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        if c.is_ascii_alphabetic() {
-            let end = rest.bytes().position(|byte| !byte.is_ascii_alphabetic()).unwrap_or(rest.len());
-            let start = output.len();
-            output.push_str(&rest[..end]);
-            output[start..].make_ascii_lowercase();
-            rest = &rest[end..];
-            continue;
+impl Writer<'_> {
+    /// Ends a word with a blank, if there is one.
+    fn blank(&mut self) {
+        let end = self.output.len();
+        if end > self.start {
+            self.words.push(Span { start: self.start, end });
+            self.output.push(' ');
+            self.start = end + 1;
         }
-        if is_digit(c) {
-            output.push('0');
-            rest = &rest[number_length(rest)..];
-            continue;
-        }
-        rest = &rest[c.len_utf8()..];
-        if is_space(c) || is_blanked(c) {
-            push_blank(output);
-        } else {
-            for lower in c.to_lowercase() {
-                let unspaced = split_unspaced && is_unspaced(lower);
-                if unspaced {
-                    push_blank(output);
-                }
-                decompose_canonical(lower, |part| {
-                    if part.is_ascii() || part.general_category() != GeneralCategory::NonspacingMark {
-                        output.push(part);
+    }
+
+    fn write(&mut self, text: &str) {
+        let bytes = text.as_bytes();
+        let mut at = 0;
+        while let Some(&byte) = bytes.get(at) {
+            if byte.is_ascii() {
+                match ASCII[usize::from(byte)] {
+                    b' ' => {
+                        self.blank();
+                        at += 1;
                     }
-                });
-                if unspaced {
-                    push_blank(output);
+                    b'0' => {
+                        self.output.push('0');
+                        at += number_length(&text[at..]);
+                    }
+                    letter => {
+                        self.output.push(char::from(letter));
+                        at += 1;
+                    }
                 }
+                continue;
             }
+            let rest = &text[at..];
+            let Some(c) = rest.chars().next() else { break };
+            if is_digit(c) {
+                self.output.push('0');
+                at += number_length(rest);
+                continue;
+            }
+            at += c.len_utf8();
+            if is_space(c) || is_blanked(c) {
+                self.blank();
+            } else {
+                c.to_lowercase().for_each(|lower| self.letter(lower));
+            }
+        }
+    }
+
+    /// Adds a letter in lower case, without its accents.
+    fn letter(&mut self, lower: char) {
+        let unspaced = self.split_unspaced && is_unspaced(lower);
+        if unspaced {
+            self.blank();
+        }
+        decompose_canonical(lower, |part| {
+            if part.is_ascii() || part.general_category() != GeneralCategory::NonspacingMark {
+                self.output.push(part);
+            }
+        });
+        if unspaced {
+            self.blank();
         }
     }
 }
@@ -79,6 +126,10 @@ fn is_digit(c: char) -> bool {
 fn number_length(text: &str) -> usize {
     let run = |text: &str| text.find(|c| !is_digit(c)).unwrap_or(text.len());
     let first = run(text);
+    // Nearly always what follows is a letter or a blank.
+    if text.as_bytes().get(first).is_none_or(|byte| byte.is_ascii() && !matches!(byte, b'.' | b',')) {
+        return first;
+    }
     let Some(separator) = text[first..].chars().next().filter(|c| ".,،٫⎖⎗⎘".contains(*c)) else {
         return first;
     };
@@ -102,7 +153,10 @@ mod tests {
 
     fn of(text: &str, native: bool) -> String {
         let mut output = String::new();
-        normalize(text, native, &mut output);
+        let mut words = Vec::new();
+        normalize(text, native, &mut output, &mut words);
+        let words: Vec<&str> = words.iter().map(|word| word.of(&output)).collect();
+        assert_eq!(words, output.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>());
         output
     }
 

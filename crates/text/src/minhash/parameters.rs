@@ -1,13 +1,13 @@
 //! The permutations' factors and offsets.
 
-/// Factors (odd) and offsets of the native permutations, from SplitMix64.
-pub(super) fn native(seed: u32, count: usize) -> (Vec<u64>, Vec<u64>) {
+/// Factors (odd) and offsets of the native permutations: the upper halves of SplitMix64's numbers.
+pub(super) fn native(seed: u32, count: usize) -> (Vec<u32>, Vec<u32>) {
     let mut state = u64::from(seed);
     let mut next = || {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        ((mixed ^ (mixed >> 31)) >> 32) as u32
     };
     let a = (0..count).map(|_| next() | 1).collect();
     let b = (0..count).map(|_| next()).collect();
