@@ -20,6 +20,7 @@ mod models;
 mod placement;
 mod plans;
 mod refusals;
+mod repeats;
 mod reports;
 mod reruns;
 mod roots;

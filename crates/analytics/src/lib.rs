@@ -25,6 +25,7 @@ mod fates;
 mod files;
 mod lineage;
 mod query;
+mod repeats;
 mod report;
 mod run;
 mod stats;
@@ -42,6 +43,7 @@ pub use doctor::{Depth, Diagnosis, Finding, Orphan, doctor};
 pub use error::Error;
 pub use lineage::{CheckpointDocuments, ShardDocuments, SourceDocuments, checkpoint_documents};
 pub use query::{Column, Table, query};
+pub use repeats::RepeatedStage;
 pub use report::{
     AuditedStage, BenchmarkHits, Bin, ClusterSize, Digested, DroppedSample, Duplicates, Generated, Headline,
     Inputs, ItemHits, LanguageShare, Languages, Lengths, Malformed, MalformedFile, NOT_VALIDATED, Overlap,

@@ -136,6 +136,7 @@ fn phase_spec(plan: &Plan, phase: &Phase, prints: &[Digest]) -> PhaseSpec {
         PhaseKind::Bands
         | PhaseKind::Verify
         | PhaseKind::Clusters
+        | PhaseKind::Repeats
         | PhaseKind::Cutoff
         | PhaseKind::Classifier
         | PhaseKind::Mixture
@@ -159,6 +160,7 @@ fn phase_spec(plan: &Plan, phase: &Phase, prints: &[Digest]) -> PhaseSpec {
             | PhaseKind::Bands
             | PhaseKind::Verify
             | PhaseKind::Clusters
+            | PhaseKind::Repeats
             | PhaseKind::Cutoff
             | PhaseKind::Classifier
             | PhaseKind::Mixture

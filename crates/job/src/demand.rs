@@ -69,6 +69,7 @@ pub fn demand(
 fn of_work(work: &Work, files: u64, stage: Option<&Stage>) -> u64 {
     let rows = |parts: &[PartRef]| parts.iter().map(|part| part.rows).sum::<u64>();
     match work {
+        // What a stage leaves of its documents' parts is put in order a chunk of 16 MiB at a time, which is a buffer.
         // The stages' models are held whole, by all tasks of a worker together: a bound, for one alone.
         Work::Map { .. } => DOCUMENTS_BYTES + files,
         Work::DedupBands { signatures, partitions, earlier, .. } => {
@@ -86,6 +87,13 @@ fn of_work(work: &Work, files: u64, stage: Option<&Stage>) -> u64 {
         Work::DedupVerify { .. } => DOCUMENTS_BYTES + COMPARED_BYTES,
         Work::DedupClusters { signatures, earlier, .. } => {
             TASK_BYTES + CLUSTERED_BYTES * (rows(signatures) + indexed(earlier))
+        }
+        Work::DedupRepeats { items, .. } => {
+            let sizing = match stage {
+                Some(Stage::Dedup(config)) => config.sizing(rows(items)).ok(),
+                _ => None,
+            };
+            TASK_BYTES + sizing.map_or(0, |sizing| sizing.bytes)
         }
         Work::TrainScorer { .. } => {
             let examples = files.saturating_mul(UNPACKED).min(EXAMPLES_BYTES);

@@ -11,11 +11,14 @@
 //! | `map` | `stages/NN-name/scores-NNNNN.parquet`, always, for each stage with `scores` | product, the stage |
 //! | `map` | `stages/NN-name/samples-NNNNN.json`, always: what its stages dropped, for the report | product, the last stage |
 //! | `map` | `.orchestrator/phases/PP-map/signatures-NNNNN.*` or `scores-NNNNN.*`, always | intermediate, the barrier's stage |
+//! | `map` | `.orchestrator/phases/PP-map/items-NNNNN.bin`, always, where the stage cuts | intermediate, dedup |
 //! | `map` | `stages/NN-dedup/index-NNNNN.parquet` where the stage keeps an index | product, dedup |
 //! | `bands` | `.orchestrator/phases/PP-bands/edges-NNNNN.*`, always | intermediate, dedup |
 //! | `verify` | `.orchestrator/phases/PP-verify/verified-NNNNN.*`, always | intermediate, dedup |
 //! | `clusters` | `.orchestrator/phases/PP-clusters/verdicts-NNNNN.*`, one for each part, `NNNNN` the part's number; `detail.stop` is why the job stops, or `null` | intermediate, dedup |
 //! | `clusters` | `stages/NN-dedup/clusters.json` | product, dedup |
+//! | `repeats` | `.orchestrator/phases/PP-repeats/repeated-NNNNN.bin`, always | intermediate, dedup |
+//! | `repeats` | `stages/NN-dedup/seen-NNNNN.json` | product, dedup |
 //! | `cutoff` | `detail` is an [`ExactF32`] | |
 //! | `mixture` | `stages/NN-mix/mixture.json` | product, mix |
 //! | `classifier` | `.orchestrator/phases/PP-classifier/quality.bin` or `perplexity.arpa` | product, the stage |
@@ -110,6 +113,17 @@ pub enum Work {
         /// The parts themselves: the audit counts their sources and reads samples.
         parts: Vec<PartRef>,
     },
+    /// Finds, in one slice of the items' hash space, which items occurred before.
+    DedupRepeats {
+        /// The dedup stage.
+        stage: u32,
+        /// This slice.
+        partition: u32,
+        /// Number of slices.
+        partitions: u32,
+        /// Item files, one per part, in order of parts.
+        items: Vec<PartRef>,
+    },
     /// Finds the score above which the wanted fraction lies; its outcome's detail is the threshold.
     Cutoff {
         /// The stage that keeps a fraction.
@@ -171,6 +185,11 @@ pub enum Side {
         /// The dedup stage.
         stage: u32,
     },
+    /// `items`: hashes of the paragraphs, n-grams or windows of every kept document, for the dedup stage `stage`.
+    Items {
+        /// The dedup stage.
+        stage: u32,
+    },
     /// `scores`: one score per kept document, for the stage `stage` that keeps a fraction.
     Scores {
         /// That stage.
@@ -194,6 +213,13 @@ pub enum Verdicts {
         /// The part's signatures, where an index of what stays is to be written.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         index: Option<PartRef>,
+    },
+    /// Files with the places of the items that occurred before, one a slice.
+    Repeats {
+        /// Number of the part.
+        part: u32,
+        /// The files of all slices.
+        files: Vec<PartRef>,
     },
     /// Documents whose scores are worse than this are dropped; as text, so that the value survives JSON exactly.
     Cutoff {

@@ -59,6 +59,9 @@ pub fn run(context: &TaskContext, spec: &TaskSpec) -> Result<TaskOutcome, TaskEr
         Work::DedupClusters { stage, earlier, edges, signatures, parts } => {
             dedup::run_clusters(context, *stage, &dedup::Inputs { earlier, edges, signatures, parts })
         }
+        Work::DedupRepeats { stage, partition, partitions, items } => {
+            dedup::run_repeats(context, *stage, *partition, *partitions, items)
+        }
         Work::Cutoff { stage, scores } => scoring::run_cutoff(context, *stage, scores),
         Work::Mixture { stage, sizes } => mix::run(context, *stage, sizes),
         Work::TrainScorer { stage } => scoring::run_training(context, *stage),

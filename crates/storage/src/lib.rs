@@ -5,6 +5,7 @@ pub mod documents;
 mod error;
 pub mod formats;
 pub mod manifest;
+pub mod repeats;
 pub mod split;
 pub mod store;
 pub mod tokens;

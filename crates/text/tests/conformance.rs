@@ -11,7 +11,7 @@ use orchestrator_core::{Decision, Document, Media, Note, NoteKind};
 use orchestrator_text::Step;
 use orchestrator_text::clean::{CleanConfig, CleanStep};
 use orchestrator_text::decontaminate::{Benchmark, DecontaminateConfig, DecontaminateStep, Index};
-use orchestrator_text::dedup::DedupConfig;
+use orchestrator_text::dedup::{DedupConfig, Divider, ParagraphConfig, SubstringConfig};
 use orchestrator_text::fasttext::{TrainConfig, Trainer};
 use orchestrator_text::files::{FileError, Files, ReadFile};
 use orchestrator_text::filters::{Filter, FilterConfig, FilterStep, Profile, Replay, RuleSet, UrlConfig};
@@ -236,6 +236,8 @@ fn every_configuration_round_trips_and_refuses_unknown_keys() {
     configuration_round_trips::<Benchmark>();
     configuration_round_trips::<DedupConfig>();
     configuration_round_trips::<PerplexityConfig>();
+    configuration_round_trips::<ParagraphConfig>();
+    configuration_round_trips::<SubstringConfig>();
     configuration_round_trips::<PiiConfig>();
     configuration_round_trips::<FilterConfig>();
     for &set in RuleSet::ALL {
@@ -258,6 +260,52 @@ fn signatures_conform() {
         let mut used = Hasher::new(&config);
         for text in &texts {
             assert_eq!(used.bands(text), Hasher::new(&config).bands(text));
+        }
+    }
+}
+
+/// Texts are divided alike whatever came before them, and of any text any part can go.
+#[test]
+fn divisions_conform() {
+    let texts = texts(60_000);
+    for options in [
+        r#"{"method": "paragraph"}"#,
+        r#"{"method": "paragraph", "paragraph": {"unit": "line", "ngram": 3, "min_words": 0}}"#,
+        r#"{"method": "paragraph", "paragraph": {"normalize": true}, "max_cut": 0.5}"#,
+        r#"{"method": "substring", "substring": {"min_tokens": 7}, "min_left": 0}"#,
+        r#"{"method": "substring", "min_left": 0,
+            "substring": {"min_tokens": 6, "tokens": "characters", "word_bounds": true}}"#,
+    ] {
+        let config: DedupConfig = serde_json::from_str(options).expect("a configuration");
+        config.validate().expect("a good one");
+        let mut used = Divider::new(&config).expect("it cuts");
+        let items = |divider: &mut Divider, document: &Document| {
+            let mut items = Vec::new();
+            let places = divider.items(document, &mut |hash, place| items.push((hash, place)));
+            (places, items)
+        };
+        for text in &texts {
+            let place = || format!("{options}: {}", text.chars().take(30).collect::<String>());
+            let mut document = Document::new("conformance", 0, text.as_str());
+            let (places, found) = items(&mut used, &document);
+            let fresh = items(&mut Divider::new(&config).expect("it cuts"), &document);
+            assert_eq!((places, &found), (fresh.0, &fresh.1), "{}", place());
+            assert!(found.windows(2).all(|pair| pair[0].1 < pair[1].1), "{}", place());
+            assert!(found.last().is_none_or(|&(_, last)| last < places), "{}", place());
+            let (mut asked, mut notes) = (Vec::new(), Vec::new());
+            let (taken, decision) = used.cut(&mut document, &mut notes, &mut |place| {
+                asked.push(place);
+                place % 3 == 0
+            });
+            assert_eq!(taken, places, "{}", place());
+            assert!(asked.iter().eq(found.iter().map(|(_, place)| place)), "{}", place());
+            let mut again = text.clone();
+            for note in notes.iter().rev() {
+                assert_eq!(note.kind, NoteKind::Removed);
+                again.replace_range(note.start as usize..note.end as usize, "");
+            }
+            assert_eq!(document.text, again, "what goes is noted: {}", place());
+            assert!(decision.is_keep() || notes.is_empty(), "{}", place());
         }
     }
 }

@@ -6,6 +6,7 @@ use super::{
     Digested, Headline, Report, Section, TrainingSummary, decontamination, documents, job, malformed, samples,
 };
 use crate::error::Error;
+use crate::repeats::repeated_stages;
 use crate::run::Run;
 use crate::stats::stats;
 use crate::tables::{scan_tokens, token_shards};
@@ -41,6 +42,7 @@ pub fn report(run: &Run) -> Result<Report, Error> {
         duplicates: documents::duplicates(run, &audits)?,
         audits,
         decontamination: decontamination::hits(run, &seen)?,
+        repeats: repeated_stages(run)?,
         training: match &metrics {
             Some(metrics) => Section::Data(training(metrics)),
             None => Section::absent("This run has not trained a model: there is no metrics.jsonl."),

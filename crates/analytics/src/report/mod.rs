@@ -20,6 +20,7 @@ pub use job::{Inputs, StageOptions};
 pub use malformed::{Malformed, MalformedFile};
 pub use samples::{DroppedSample, Generated, Sample};
 
+use crate::repeats::RepeatedStage;
 use crate::stats::StageFigures;
 use crate::training::Point;
 
@@ -81,6 +82,9 @@ pub struct Report {
     /// Which benchmarks documents had text of.
     #[serde(default = "not_looked")]
     pub decontamination: Section<Vec<BenchmarkHits>>,
+    /// What dedup stages saw that cut parts out of documents.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repeats: Vec<RepeatedStage>,
     /// How training went.
     pub training: Section<TrainingSummary>,
     /// What the model wrote.

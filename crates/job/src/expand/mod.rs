@@ -71,6 +71,14 @@ pub enum ExpandError {
         /// Which limit is exceeded, by what.
         reason: String,
     },
+    /// What a dedup stage is to tell apart does not fit in its memory.
+    #[error("`{directory}` cannot go on: {reason}")]
+    Memory {
+        /// The stage's directory.
+        directory: String,
+        /// What does not fit, and what would.
+        reason: String,
+    },
     /// A committed task did not leave what its kind of work leaves.
     #[error("task {task} of phase {phase} left no good result: {message}")]
     BadOutcome {
@@ -188,6 +196,7 @@ impl Expansion<'_> {
                 signatures: self.side_files(stage)?,
                 parts: self.parts_before(stage)?,
             }],
+            PhaseKind::Repeats => self.repeats(stage)?,
             PhaseKind::Cutoff => vec![Work::Cutoff { stage, scores: self.side_files(stage)? }],
             PhaseKind::Mixture => vec![Work::Mixture { stage, sizes: self.side_files(stage)? }],
             PhaseKind::Classifier => vec![Work::TrainScorer { stage }],
@@ -242,6 +251,11 @@ impl Expansion<'_> {
     /// What the barrier at `stage` decided, for each of `parts` parts.
     fn verdicts(&self, stage: u32, parts: usize) -> Result<Vec<Option<Verdicts>>, ExpandError> {
         match self.job.pipeline.get(stage as usize) {
+            Some(Stage::Dedup(config)) if config.method.cuts() => {
+                let files = self.intermediates(self.phase(PhaseKind::Repeats, stage)?, stage)?;
+                let verdict = |part| Some(Verdicts::Repeats { part, files: files.clone() });
+                Ok((0..parts as u32).map(verdict).collect())
+            }
             Some(Stage::Dedup(config)) => {
                 let clusters = self.phase(PhaseKind::Clusters, stage)?;
                 let stops =
@@ -299,6 +313,22 @@ impl Expansion<'_> {
                 earlier: earlier.clone(),
                 signatures: signatures.clone(),
             })
+            .collect())
+    }
+
+    /// A task for each slice of the hash space, as many as the number of items and the stage's memory ask for.
+    fn repeats(&self, stage: u32) -> Result<Vec<Work>, ExpandError> {
+        let items = self.side_files(stage)?;
+        let total: u64 = items.iter().map(|file| file.rows).sum();
+        let sizing = match self.job.pipeline.get(stage as usize) {
+            Some(Stage::Dedup(config)) => config.sizing(total),
+            _ => Err("it is no `dedup`".to_owned()),
+        };
+        let directory = || self.plan.stages[stage as usize].directory.clone();
+        let partitions =
+            sizing.map_err(|reason| ExpandError::Memory { directory: directory(), reason })?.slices;
+        Ok((0..partitions)
+            .map(|partition| Work::DedupRepeats { stage, partition, partitions, items: items.clone() })
             .collect())
     }
 

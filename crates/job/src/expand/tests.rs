@@ -222,6 +222,41 @@ fn barriers_hand_parts_and_verdicts_on() {
     );
 }
 
+/// Slices follow from the number of items and the memory, and every part gets the files of all of them.
+#[test]
+fn repeats_are_sliced_by_items_and_memory() {
+    let job = |memory: &str| {
+        job(&json!([
+            {"read": {"paths": ["/in/*.jsonl"]}}, {"dedup": {"method": "substring", "memory": memory}}
+        ]))
+    };
+    let inputs = [input(0, 1)];
+    let plan = Plan::new(&job("1 GiB"));
+    let part = |n: u32| {
+        outcome(vec![
+            file(0, FileKind::Part, format!("part-{n:05}.parquet"), 10),
+            file(1, FileKind::Intermediate, format!("items-{n:05}.bin"), 1_000_000),
+        ])
+    };
+    let mut committed = vec![vec![], (0..4).map(part).collect()];
+    let slices = |memory: &str| expand(&job(memory), &plan, 2, &inputs, &committed).map(|tasks| tasks.len());
+    assert_eq!(slices("1 GiB"), Ok(1));
+    assert_eq!(slices("16 MiB"), Ok(6));
+    assert!(matches!(&expand(&job("16 MiB"), &plan, 2, &inputs, &committed).expect("six")[5].work,
+        Work::DedupRepeats { stage: 1, partition: 5, partitions: 6, items } if items.len() == 4));
+    let error = slices("64 KiB").expect_err("too many").to_string();
+    assert!(error.starts_with("`01-dedup` cannot go on: 4000000 items do not fit in 1024 slices"), "{error}");
+    committed.push(
+        (0..3)
+            .map(|n| outcome(vec![file(1, FileKind::Intermediate, format!("repeated-{n:05}.bin"), 0)]))
+            .collect(),
+    );
+    let map = expand(&job("16 MiB"), &plan, 3, &inputs, &committed).expect("map");
+    assert_eq!(map.len(), 4);
+    assert!(matches!(&map[2].work, Work::Map { verdicts: Some(Verdicts::Repeats { part: 2, files }), .. }
+        if files.len() == 3 && files[1].path == "repeated-00001.bin"));
+}
+
 #[test]
 fn a_missing_verdict_or_phase_is_said() {
     let job = job(&json!([{"read": {"paths": ["/in/*.jsonl"]}}, {"dedup": {}}]));

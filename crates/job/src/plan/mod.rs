@@ -4,6 +4,7 @@
 //! read clean filter │ dedup pii │ tokenize │ train │ export
 //! └───── map ───────┘
 //!          └ signatures ▶ bands ▶ clusters ▶ └─ map ─┘ ▶ prepare ▶ tokenize ▶ train ▶ export ▶ report
+//!          └ items ▶ repeats ▶ (where the stage cuts parts out of documents)
 //! ```
 
 mod render;
@@ -74,6 +75,8 @@ pub enum PhaseKind {
     Verify,
     /// Joins them to clusters and chooses survivors.
     Clusters,
+    /// Finds parts of documents that occurred before, in slices of the hash space.
+    Repeats,
     /// Finds the score that the wanted fraction lies above.
     Cutoff,
     /// Trains the model of a stage that scores documents.
@@ -106,6 +109,7 @@ impl PhaseKind {
             Self::Bands => "bands",
             Self::Verify => "verify",
             Self::Clusters => "clusters",
+            Self::Repeats => "repeats",
             Self::Cutoff => "cutoff",
             Self::Classifier => "classifier",
             Self::Mixture => "mixture",
@@ -141,6 +145,9 @@ fn need(index: u32, stage: &Stage) -> Need {
         | Stage::Perplexity(_)
         | Stage::Decontaminate(_)
         | Stage::Pii(_) => Need::Document,
+        Stage::Dedup(config) if config.method.cuts() => {
+            Need::Barrier { side: Side::Items { stage: index }, phases: vec![PhaseKind::Repeats] }
+        }
         Stage::Dedup(config) => {
             let verify = config.verify.map(|_| PhaseKind::Verify);
             let phases = [Some(PhaseKind::Bands), verify, Some(PhaseKind::Clusters)];

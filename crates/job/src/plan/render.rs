@@ -46,6 +46,7 @@ impl Plan {
                 let over = if phase.stages.start == 0 { "group of splits" } else { "part" };
                 let side = match side {
                     Some(Side::Signatures { .. }) => "; leaves signatures",
+                    Some(Side::Items { .. }) => "; leaves hashes of their parts",
                     Some(Side::Scores { .. }) => "; leaves scores",
                     Some(Side::Sizes { .. }) => "; leaves sizes",
                     None => "",
@@ -55,6 +56,9 @@ impl Plan {
             PhaseKind::Bands => "a task for each slice of the hash space; finds pairs (shuffle)".to_owned(),
             PhaseKind::Verify => "a task for each part; compares the texts of pairs".to_owned(),
             PhaseKind::Clusters => "one task; joins pairs to clusters, keeps one document of each".to_owned(),
+            PhaseKind::Repeats => {
+                "a task for each slice of the hash space; finds what occurred before (barrier)".to_owned()
+            }
             PhaseKind::Cutoff => "one task; finds the score of the wanted fraction (barrier)".to_owned(),
             PhaseKind::Mixture => "one task; decides how often each group is seen (barrier)".to_owned(),
             PhaseKind::Classifier => "one task; trains the model that scores documents".to_owned(),

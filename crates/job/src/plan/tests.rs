@@ -37,6 +37,17 @@ fn every_barrier_ends_a_map_and_starts_one() {
 }
 
 #[test]
+fn cutting_what_occurred_before_is_a_barrier_of_its_own() {
+    for method in ["paragraph", "substring"] {
+        let plan = Plan::new(&job(&json!([
+            {"read": {"paths": ["/in/*.jsonl"]}}, {"clean": {}}, {"dedup": {"method": method}}, {"pii": {}}
+        ])));
+        insta::assert_snapshot!("cutting_what_occurred_before", plan.render());
+        assert_eq!(plan.phase_of_stage(2).map(|phase| phase.index), Some(3));
+    }
+}
+
+#[test]
 fn a_job_begins_with_an_earlier_run() {
     let plan = Plan::new(&job(&json!([{"read": {"run": "/runs/x", "stage": "dedup"}}, {"pii": {}}])));
     assert!(plan.phases.iter().all(|phase| phase.kind != PhaseKind::Index));

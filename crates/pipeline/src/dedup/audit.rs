@@ -164,7 +164,7 @@ impl Subject<'_> {
     fn read(&self, places: &[u32]) -> Result<BTreeMap<u32, Seen>, TaskError> {
         let mut hasher = match self.config.method {
             Method::Minhash => Some(Hasher::new(&self.config.minhash())),
-            Method::Exact => None,
+            Method::Exact | Method::Paragraph | Method::Substring => None,
         };
         let mut seen = BTreeMap::new();
         read_at(self.context, self.parts, self.own, places, |place, document| {

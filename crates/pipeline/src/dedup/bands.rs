@@ -7,6 +7,7 @@ use serde_json::json;
 use super::edges::EdgeWriter;
 use super::keys::{Key, config, keys};
 use super::signatures::Signatures;
+use super::slice::Slice;
 use super::union_find::UnionFind;
 use crate::context::TaskContext;
 use crate::error::TaskError;
@@ -19,20 +20,6 @@ const BEFORE: usize = 4;
 /// Candidates of a slice, 256 MiB: what the plan cuts slices for. Once there are so many, a document is compared with the
 /// first of its bucket alone.
 const MOST_CANDIDATES: usize = 32 << 20;
-
-/// A range of hashes, the same one in every band.
-#[derive(Clone, Copy, Debug)]
-struct Slice {
-    number: u32,
-    count: u32,
-}
-
-impl Slice {
-    /// Whether a hash belongs here. Hashes are uniform, so equal ranges hold about equally many.
-    fn holds(self, hash: u64) -> bool {
-        ((u128::from(hash) * u128::from(self.count)) >> 64) as u32 == self.number
-    }
-}
 
 /// Writes `edges-NNNNN.bin` for slice `partition` of `partitions`; `inputs` are earlier runs' indexes and this run's
 /// signatures.
@@ -50,7 +37,7 @@ pub(crate) fn run(
 ) -> Result<TaskOutcome, TaskError> {
     let verify = config(context, stage)?.verify.is_some();
     let directory = context.phase_directory();
-    let slice = Slice { number: partition, count: partitions.max(1) };
+    let slice = Slice::new(partition, partitions);
     let signatures = Signatures::open(context, inputs.0, inputs.1)?;
     // Candidates to be verified go on one by one, and nothing is joined.
     let mut forest = UnionFind::new(if verify { 0 } else { signatures.documents });
@@ -188,13 +175,5 @@ mod tests {
             (1..1_000).all(|document| crowded.pairs.binary_search(&(document, 0)).is_ok()),
             "the first always"
         );
-    }
-
-    #[test]
-    fn every_hash_lies_in_exactly_one_slice() {
-        for hash in [0, 1, u64::MAX / 3, u64::MAX / 2, u64::MAX] {
-            let holders = (0..7).filter(|&number| Slice { number, count: 7 }.holds(hash));
-            assert_eq!(holders.count(), 1, "{hash}");
-        }
     }
 }

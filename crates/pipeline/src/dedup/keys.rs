@@ -27,6 +27,9 @@ pub(crate) fn keys(context: &TaskContext, stage: u32) -> Result<Vec<Key>, TaskEr
         Method::Minhash => {
             (0..config.bands).map(|band| Key { columns: vec![format!("band_{band:02}")] }).collect()
         }
+        Method::Paragraph | Method::Substring => {
+            return Err(TaskError::configuration("dedup", "its method compares no whole documents"));
+        }
     })
 }
 

@@ -1,4 +1,4 @@
-//! Duplicates: a shuffle by band, edges, clusters, one survivor each.
+//! Duplicates: a shuffle by band, edges, clusters, one survivor each; repetitions: a shuffle by hash, and what goes.
 //!
 //! ```text
 //!  map tasks         bands tasks (slices of the hash space)        one clusters task             map tasks
@@ -16,13 +16,28 @@
 //! from the slices' forests, and a component's root is its first document: the result does not depend on which edges met
 //! where. Every step holds numbers alone: 4 bytes a document in a bands task beside one band's pairs, at most 16 in the
 //! clusters task. See `docs/decisions/clusters.md`.
+//!
+//! The methods that cut parts out of documents have no clusters:
+//!
+//! ```text
+//!  map tasks       repeats tasks (slices of the hash space)                      map tasks
+//!  items-NNNNN ───▶ filter or table of the slice, items in the order of   ──▶ repeated-NNNNN ─▶ merge by place, cut
+//!    hash, place       documents: did this one occur before?                     per part, places
+//! ```
+//!
+//! See `docs/decisions/repeats.md`.
 
 mod audit;
 mod bands;
 mod clusters;
+pub(crate) mod cut;
 mod edges;
+pub(crate) mod items;
 pub(crate) mod keys;
+mod repeated;
+mod repeats;
 pub(crate) mod signatures;
+mod slice;
 mod sources;
 mod survivors;
 mod texts;
@@ -31,4 +46,5 @@ mod verify;
 
 pub(crate) use bands::run as run_bands;
 pub(crate) use clusters::{Inputs, run as run_clusters};
+pub(crate) use repeats::run as run_repeats;
 pub(crate) use verify::{Candidates, run as run_verify};

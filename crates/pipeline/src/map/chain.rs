@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  document ─▶ Link(language) ─▶ Link(filter) ─▶ … ─▶ part of the last stage (and of those with `keep`)
-//!                 │ tally           │ tally            └▶ side output: signatures or scores
+//!                 │ tally           │ tally            └▶ side output: signatures, items or scores
 //!                 ├ dropped file    ├ dropped file
 //!                 ├ notes file      ├ notes file
 //!                 ├ scores file     ├ scores file, where the stage keeps scores
@@ -26,7 +26,7 @@ pub(crate) enum Act {
     Step(Box<dyn Step>),
     /// Lets everything through: the read stage, whose drops happen before there is a document.
     Pass,
-    /// Drops the rows that a barrier named.
+    /// Drops the rows that a barrier named, or cuts out what it found.
     Verdicts(crate::map::verdicts::VerdictAct),
 }
 
@@ -154,6 +154,9 @@ impl Chain {
         let mut outcome = TaskOutcome::default();
         let mut samples = TaskSamples::default();
         for link in self.links {
+            if let Act::Verdicts(verdicts) = &link.act {
+                verdicts.finish()?;
+            }
             link.dropped.finish(&mut self.files, link.stage, FileKind::Dropped)?;
             link.notes.finish(&mut self.files, link.stage, FileKind::Notes)?;
             if let Some(part) = link.part {
@@ -201,14 +204,14 @@ impl Link {
             return match &mut self.act {
                 Act::Step(step) => Ok(step.apply(document, notes)),
                 Act::Pass => Ok(Decision::Keep),
-                Act::Verdicts(verdicts) => verdicts.judge(row, document, &mut []),
+                Act::Verdicts(verdicts) => verdicts.judge(row, document, &mut [], notes),
             };
         };
         scores.row.fill(None);
         let decision = match &mut self.act {
             Act::Step(step) => step.measure(document, notes, &mut scores.row),
             Act::Pass => Decision::Keep,
-            Act::Verdicts(verdicts) => verdicts.judge(row, document, &mut scores.row)?,
+            Act::Verdicts(verdicts) => verdicts.judge(row, document, &mut scores.row, notes)?,
         };
         scores.file.push(document, &scores.row)?;
         Ok(decision)

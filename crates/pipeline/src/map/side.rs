@@ -3,12 +3,13 @@
 use orchestrator_core::Document;
 use orchestrator_job::Side;
 use orchestrator_text::Scorer;
-use orchestrator_text::dedup::{DedupConfig, Method, Survivor, text_hash};
+use orchestrator_text::dedup::{DedupConfig, Divider, Method, Survivor, text_hash};
 use orchestrator_text::minhash::Hasher;
 use orchestrator_text::mix::{GroupSize, Groups};
 use orchestrator_text::step::applies;
 
 use crate::context::TaskContext;
+use crate::dedup::items::ItemWriter;
 use crate::dedup::keys;
 use crate::error::TaskError;
 use crate::files::AttemptFiles;
@@ -16,11 +17,26 @@ use crate::mix;
 use crate::stages;
 use crate::table::TableWriter;
 
+/// What the barrier that follows will read.
+pub(crate) enum SideOutput {
+    /// Numbers about documents.
+    Table(Box<TableOutput>),
+    /// Hashes of parts of documents.
+    Items(Box<ItemOutput>),
+}
+
 /// A table with one row for every document of the part.
-pub(crate) struct SideOutput {
+pub(crate) struct TableOutput {
     stage: u32,
     table: TableWriter,
     value: Value,
+}
+
+/// A file of what of the documents is compared.
+pub(crate) struct ItemOutput {
+    stage: u32,
+    divider: Divider,
+    items: ItemWriter,
 }
 
 /// What a row holds.
@@ -35,7 +51,7 @@ enum Value {
 }
 
 impl SideOutput {
-    /// Opens the table of task `number`.
+    /// Opens the file of task `number`.
     pub(crate) fn create(
         context: &TaskContext,
         files: &AttemptFiles,
@@ -44,6 +60,12 @@ impl SideOutput {
     ) -> Result<Self, TaskError> {
         let directory = context.phase_directory();
         let (stage, name, columns, value) = match side {
+            Side::Items { stage } => {
+                let divider = Divider::new(keys::config(context, stage)?)
+                    .ok_or_else(|| TaskError::configuration("dedup", "its method cuts nothing"))?;
+                let items = ItemWriter::create(files, format!("{directory}/items-{number:05}.bin"))?;
+                return Ok(Self::Items(Box::new(ItemOutput { stage, divider, items })));
+            }
             Side::Signatures { stage } => {
                 let signature = Signature::new(keys::config(context, stage)?);
                 let columns = keys::columns(context, stage)?;
@@ -60,15 +82,42 @@ impl SideOutput {
             }
         };
         let path = format!("{directory}/{name}-{number:05}.parquet");
-        Ok(Self {
-            stage,
-            table: TableWriter::create(files, path, !matches!(value, Value::Sizes { .. }), &columns)?,
-            value,
-        })
+        let table = TableWriter::create(files, path, !matches!(value, Value::Sizes { .. }), &columns)?;
+        Ok(Self::Table(Box::new(TableOutput { stage, table, value })))
     }
 
-    /// Adds the row of one kept document.
+    /// Adds what is to be known of one kept document.
     pub(crate) fn push(&mut self, document: &Document) -> Result<(), TaskError> {
+        match self {
+            Self::Table(output) => output.push(document),
+            Self::Items(output) => output.push(document),
+        }
+    }
+
+    /// Closes the file and books it.
+    pub(crate) fn finish(self, files: &mut AttemptFiles) -> Result<(), TaskError> {
+        match self {
+            Self::Table(output) => output.finish(files),
+            Self::Items(output) => output.items.finish(files, output.stage),
+        }
+    }
+}
+
+impl ItemOutput {
+    fn push(&mut self, document: &Document) -> Result<(), TaskError> {
+        let (items, mut written) = (&mut self.items, Ok(()));
+        let places = self.divider.items(document, &mut |hash, place| {
+            if written.is_ok() {
+                written = items.push(hash, place);
+            }
+        });
+        written?;
+        self.items.next_document(places)
+    }
+}
+
+impl TableOutput {
+    fn push(&mut self, document: &Document) -> Result<(), TaskError> {
         let id = document.id.0;
         match &mut self.value {
             Value::Signature(signature) => self.table.push(id, signature.of(document)),
@@ -85,8 +134,7 @@ impl SideOutput {
         }
     }
 
-    /// Closes the table and books it.
-    pub(crate) fn finish(mut self, files: &mut AttemptFiles) -> Result<(), TaskError> {
+    fn finish(mut self, files: &mut AttemptFiles) -> Result<(), TaskError> {
         if let Value::Sizes { sizes, .. } = &self.value {
             for size in sizes {
                 self.table.push(0, [Some(size.documents), Some(size.bytes)])?;
@@ -99,7 +147,7 @@ impl SideOutput {
 /// Makes the row of a signature file: the keys that duplicates share, then the rank that chooses among them.
 struct Signature {
     languages: orchestrator_text::Languages,
-    /// None where texts must be equal.
+    /// None where texts must be equal. The methods that cut have items, and no signatures.
     hasher: Option<Hasher>,
     bands: usize,
     survivor: Survivor,
@@ -108,7 +156,7 @@ struct Signature {
 impl Signature {
     fn new(config: &DedupConfig) -> Self {
         let hasher = match config.method {
-            Method::Exact => None,
+            Method::Exact | Method::Paragraph | Method::Substring => None,
             Method::Minhash => Some(Hasher::new(&config.minhash())),
         };
         Self { languages: config.languages.clone(), hasher, bands: config.bands, survivor: config.survivor }

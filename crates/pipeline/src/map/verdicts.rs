@@ -1,12 +1,13 @@
-//! The other end of a barrier: drops the documents that it named.
+//! The other end of a barrier: drops the documents that it named, or cuts out of them what it found.
 
-use orchestrator_core::{Decision, Document, DocumentId};
+use orchestrator_core::{Decision, Document, DocumentId, Note};
 use orchestrator_job::Verdicts;
 use orchestrator_text::Ranking;
 use orchestrator_text::mix::Mixer;
 use orchestrator_text::quality::QUALITY_SCORE;
 
 use crate::context::TaskContext;
+use crate::dedup::cut::Cutter;
 use crate::error::TaskError;
 use crate::mix;
 use crate::scoring::ranking;
@@ -27,6 +28,8 @@ pub(crate) enum VerdictAct {
     },
     /// Documents without a copy in the mixture are dropped.
     Mixture(Box<Mixer>),
+    /// What occurred before is cut out.
+    Repeats(Box<Cutter>),
 }
 
 /// The next row that is a duplicate, and the stream of those after it.
@@ -91,9 +94,12 @@ fn verdicts(rows: &Rows) -> Result<Vec<(u64, u128)>, TaskError> {
 }
 
 impl VerdictAct {
-    /// Opens the verdicts of one part.
+    /// Opens the verdicts of one part, given by the barrier of `stage`.
     pub(crate) fn open(context: &TaskContext, stage: u32, verdicts: &Verdicts) -> Result<Self, TaskError> {
         match verdicts {
+            Verdicts::Repeats { part, files } => {
+                Ok(Self::Repeats(Box::new(Cutter::open(context, stage, *part, files)?)))
+            }
             Verdicts::Mixture { file } => Ok(Self::Mixture(Box::new(mix::mixer(context, file)?))),
             Verdicts::Duplicates { file, .. } => {
                 Ok(Self::Duplicates(Box::new(DuplicateRows::open(context, &file.path)?)))
@@ -112,7 +118,7 @@ impl VerdictAct {
     pub(crate) fn columns(&self) -> Vec<String> {
         match self {
             Self::Cutoff { .. } => vec![QUALITY_SCORE.to_owned()],
-            Self::Duplicates(_) | Self::Mixture(_) => Vec::new(),
+            Self::Duplicates(_) | Self::Mixture(_) | Self::Repeats(_) => Vec::new(),
         }
     }
 
@@ -122,8 +128,10 @@ impl VerdictAct {
         row: u64,
         document: &mut Document,
         measures: &mut [Option<f64>],
+        notes: &mut Vec<Note>,
     ) -> Result<Decision, TaskError> {
         match self {
+            Self::Repeats(cutter) => cutter.cut(document, notes),
             Self::Duplicates(duplicates) => match duplicates.next {
                 Some((duplicate, survivor)) if duplicate == row => {
                     duplicates.advance()?;
@@ -142,6 +150,13 @@ impl VerdictAct {
                     Decision::Keep
                 })
             }
+        }
+    }
+    /// Makes sure, after the last document, that all verdicts were about one.
+    pub(crate) fn finish(&self) -> Result<(), TaskError> {
+        match self {
+            Self::Repeats(cutter) => cutter.finish(),
+            Self::Duplicates(_) | Self::Cutoff { .. } | Self::Mixture(_) => Ok(()),
         }
     }
 }

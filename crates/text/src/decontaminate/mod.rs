@@ -10,7 +10,7 @@
 
 mod benchmark;
 mod index;
-mod words;
+pub(crate) mod words;
 
 use std::sync::Arc;
 

@@ -7,18 +7,19 @@ use crate::words::is_unspaced;
 
 /// A word: the hash of its small letters, and its place in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Word {
-    pub(super) hash: u64,
-    pub(super) start: usize,
-    pub(super) end: usize,
+pub(crate) struct Word {
+    pub(crate) hash: u64,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
 }
 
-fn is_of_word(c: char) -> bool {
+/// Whether a character is of a word.
+pub(crate) fn is_of_word(c: char) -> bool {
     c.is_alphanumeric() || c.general_category_group() == GeneralCategoryGroup::Mark
 }
 
 /// Appends the words of `text`.
-pub(super) fn split_into(text: &str, words: &mut Vec<Word>) {
+pub(crate) fn split_into(text: &str, words: &mut Vec<Word>) {
     let bytes = text.as_bytes();
     let mut small = Vec::with_capacity(64);
     let mut start = 0;

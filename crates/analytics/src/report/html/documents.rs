@@ -6,6 +6,7 @@ use orchestrator_core::units::ByteSize;
 use orchestrator_storage::clusters::ClusterSample;
 
 use super::{DroppedView, Piece, Row, dropped_sample, row};
+use crate::repeats::RepeatedStage;
 use crate::report::chart::{BarChart, Group};
 use crate::report::numbers::{binary, count, percent};
 use crate::report::{AuditedStage, BenchmarkHits, Bin, ClusterSize, Duplicates, Languages, Lengths};
@@ -265,6 +266,26 @@ pub(super) fn audit(stage: &AuditedStage) -> AuditView<'_> {
             })
             .collect(),
     }
+}
+
+/// What a stage saw that cuts, in a sentence.
+pub(super) fn repeats(stage: &RepeatedStage) -> String {
+    let RepeatedStage { stage: name, slices, items, repeated, bytes, rates } = stage;
+    let kept = match rates {
+        Some((asked, reached)) => {
+            format!(
+                "a Bloom filter each, asked for a rate of false positives of {asked} and now at {reached:.1e}"
+            )
+        }
+        None => "a table each, which is never wrong".to_owned(),
+    };
+    format!(
+        "{name}: {} of {} parts of documents occurred before. It kept what it saw in slices, {} of them, of at most {}: {kept}.",
+        count(*repeated),
+        count(*items),
+        count(*slices),
+        ByteSize(*bytes)
+    )
 }
 
 fn cluster_sample(sample: &ClusterSample) -> ClusterSampleView<'_> {

@@ -10,7 +10,7 @@ use orchestrator_core::units::ByteSize;
 
 use self::documents::{
     AuditView, BenchmarkView, DuplicatesView, HistogramView, LanguagesView, audit, benchmarks, duplicates,
-    languages, lengths, pieces,
+    languages, lengths, pieces, repeats,
 };
 use self::training::{TrainingView, training};
 use super::numbers::{count, percent, share, short, width};
@@ -35,6 +35,7 @@ struct Page<'a> {
     languages: Section<LanguagesView<'a>>,
     duplicates: Section<DuplicatesView>,
     audits: Vec<AuditView<'a>>,
+    repeats: Vec<String>,
     decontamination: Section<Vec<BenchmarkView<'a>>>,
     training: Section<TrainingView>,
     generated: &'a Section<Vec<Generated>>,
@@ -109,6 +110,7 @@ pub fn report_html(report: &Report) -> Result<String, Error> {
         languages: view(&report.languages, languages),
         duplicates: view(&report.duplicates, duplicates),
         audits: report.audits.iter().map(audit).collect(),
+        repeats: report.repeats.iter().map(repeats).collect(),
         decontamination: view(&report.decontamination, |hits| benchmarks(hits)),
         training: view(&report.training, training),
         generated: &report.generated,

@@ -1,17 +1,35 @@
-//! How duplicates are found, and which document of a cluster of them stays.
+//! How duplicates are found, and what stays of them: whole documents, or parts of documents.
+//!
+//! `exact` and `minhash` find documents that are alike and keep one of each cluster. `paragraph` and `substring` find parts
+//! that occurred before and cut them out ([`Divider`]). Both are barriers: nothing can be judged before all was seen.
+
+mod divide;
+mod paragraph;
+mod rolling;
+mod seen;
+mod substring;
 
 use std::collections::BTreeMap;
 
+use orchestrator_core::units::ByteSize;
 use orchestrator_core::{Digest, Document};
 use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
+
+pub use divide::Divider;
+pub use paragraph::{ParagraphConfig, Unit};
+pub use seen::{Bloom, Full, HASH_BITS, MOST_SLICES, PLACE_BITS, PLACE_MASK, Seen, Sizing, Table};
+pub use substring::{SubstringConfig, TokenUnit};
 
 use crate::minhash::{Hash, MinHashConfig};
 use crate::step::{ConfigError, Languages};
 
 /// More minima than this are a mistake in the configuration.
 const MOST_HASHES: usize = 4096;
+/// Less would be slices of a few thousand items.
+const LEAST_MEMORY: ByteSize = ByteSize(64 << 10);
+const MOST_MEMORY: ByteSize = ByteSize(1 << 40);
 
 /// How duplicates are found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +40,20 @@ pub enum Method {
     /// Documents whose words are nearly the same.
     #[default]
     Minhash,
+    /// Paragraphs, lines or n-grams of words that occurred before: what repeats them is cut out of its document.
+    Paragraph,
+    /// Substrings of many tokens that occurred before: they are cut out of their documents.
+    Substring,
+}
+
+impl Method {
+    /// Whether parts of documents are cut out, not documents dropped for others.
+    pub fn cuts(self) -> bool {
+        match self {
+            Self::Exact | Self::Minhash => false,
+            Self::Paragraph | Self::Substring => true,
+        }
+    }
 }
 
 /// Which document of a cluster of duplicates stays. Between equals it is the first in global order.
@@ -52,11 +84,16 @@ impl Survivor {
     }
 }
 
-/// Finds duplicates over the whole corpus and keeps one of each cluster, or a few.
+/// Finds duplicates over the whole corpus and keeps one of each cluster, or a few; or cuts out of documents what occurred
+/// before in the corpus.
+///
+/// Drop rules: `duplicate`, with the id of the document that stayed; where parts are cut out `too_little_left`, with the
+/// characters that were left, and `mostly_repeated`, with the share that was cut. Notes `repeated_paragraph`,
+/// `repeated_line` and `repeated_substring` tell what was cut.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DedupConfig {
-    /// Equal texts only, or near-duplicates too.
+    /// Equal documents, near-duplicates too, or parts of documents.
     pub method: Method,
     /// Hash of a shingle; `sha1-64`, `xxh64` and `xxh32` give datatrove's signatures.
     pub hash: Hash,
@@ -91,6 +128,21 @@ pub struct DedupConfig {
     pub against: Vec<String>,
     /// Keep an index of this stage's documents, for later runs to compare with (`against`): 24 bytes a document and 8 a band.
     pub index: bool,
+    /// The options of `method: paragraph`.
+    pub paragraph: ParagraphConfig,
+    /// The options of `method: substring`.
+    pub substring: SubstringConfig,
+    /// With `paragraph` and `substring`: the most memory that a task takes for what it has seen. What needs more is cut into
+    /// slices of the hash space, a task each, up to 1024; if it does not fit then, the job fails before any of them runs.
+    pub memory: ByteSize,
+    /// With `paragraph` and `substring`: how many items (paragraphs, n-grams or tokens) to expect, so that a job fails
+    /// before it starts if they do not fit in `memory`. The filter is sized by their number as it was counted.
+    pub expected_items: Option<u64>,
+    /// With `paragraph` and `substring`: documents out of which something was cut are dropped when they have fewer
+    /// characters left than this, white space not counted.
+    pub min_left: u64,
+    /// With `paragraph` and `substring`: they are dropped when more than this share of their characters was cut.
+    pub max_cut: f64,
     /// Languages to deduplicate; all where not given.
     pub languages: Languages,
     /// Writes this stage's documents even where the next stage could read them in passing.
@@ -124,6 +176,12 @@ impl Default for DedupConfig {
             max_source_loss: None,
             against: Vec::new(),
             index: false,
+            paragraph: ParagraphConfig::default(),
+            substring: SubstringConfig::default(),
+            memory: ByteSize::mib(512),
+            expected_items: None,
+            min_left: 50,
+            max_cut: 1.0,
             languages: None,
             keep: false,
         }
@@ -154,16 +212,13 @@ impl DedupConfig {
                 return Err(ConfigError::new("keep_by_size", message));
             }
         }
-        if let Some(verify) = self.verify {
-            if !(0.0..=1.0).contains(&verify) {
-                return Err(ConfigError::new(
-                    "verify",
-                    format!("is {verify}; expected a similarity from 0 to 1"),
-                ));
-            }
-            if self.method != Method::Minhash {
-                return Err(ConfigError::new("verify", "is for `method: minhash`; equal texts need none"));
-            }
+        if let Some(verify) = self.verify
+            && !(0.0..=1.0).contains(&verify)
+        {
+            return Err(ConfigError::new(
+                "verify",
+                format!("is {verify}; expected a similarity from 0 to 1"),
+            ));
         }
         if self.max_cluster == Some(0) {
             return Err(ConfigError::new("max_cluster", "is 0; expected 1 or more"));
@@ -174,7 +229,71 @@ impl DedupConfig {
             let message = format!("is {loss}; expected a fraction from 0 to 1");
             return Err(ConfigError::new("max_source_loss", message));
         }
+        self.validate_cuts()?;
+        self.validate_method()
+    }
+
+    /// Checks the options of the methods that cut.
+    fn validate_cuts(&self) -> Result<(), ConfigError> {
+        self.paragraph.validate()?;
+        self.substring.validate()?;
+        if !(LEAST_MEMORY..=MOST_MEMORY).contains(&self.memory) {
+            let message = format!("is {}; expected 64 KiB to 1 TiB", self.memory);
+            return Err(ConfigError::new("memory", message));
+        }
+        if !(0.0..=1.0).contains(&self.max_cut) {
+            return Err(ConfigError::new(
+                "max_cut",
+                format!("is {}; expected a share from 0 to 1", self.max_cut),
+            ));
+        }
+        if let (true, Some(items)) = (self.method.cuts(), self.expected_items) {
+            self.sizing(items).map_err(|message| ConfigError::new("expected_items", message))?;
+        }
         Ok(())
+    }
+
+    /// Refuses options of one method that are given with another: they would do nothing.
+    fn validate_method(&self) -> Result<(), ConfigError> {
+        let default = Self::default();
+        let (whole, cutting) = ("`method: exact` and `minhash`", "`method: paragraph` and `substring`");
+        let clusters = !self.method.cuts();
+        for (key, given, possible, methods) in [
+            ("verify", self.verify.is_some(), self.method == Method::Minhash, "`method: minhash`"),
+            ("survivor", self.survivor != default.survivor, clusters, whole),
+            ("keep_by_size", !self.keep_by_size.is_empty(), clusters, whole),
+            ("max_cluster", self.max_cluster.is_some(), clusters, whole),
+            ("max_source_loss", self.max_source_loss.is_some(), clusters, whole),
+            ("against", !self.against.is_empty(), clusters, whole),
+            ("index", self.index, clusters, whole),
+            (
+                "paragraph",
+                self.paragraph != default.paragraph,
+                self.method == Method::Paragraph,
+                "`method: paragraph`",
+            ),
+            (
+                "substring",
+                self.substring != default.substring,
+                self.method == Method::Substring,
+                "`method: substring`",
+            ),
+            ("memory", self.memory != default.memory, !clusters, cutting),
+            ("expected_items", self.expected_items.is_some(), !clusters, cutting),
+            ("min_left", self.min_left != default.min_left, !clusters, cutting),
+            ("max_cut", self.max_cut < default.max_cut, !clusters, cutting),
+        ] {
+            if given && !possible {
+                return Err(ConfigError::new(key, format!("does nothing here; it is for {methods}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The rate that a Bloom filter must keep; `None` where a table is kept, which is never wrong.
+    pub fn false_positive_rate(&self) -> Option<f64> {
+        let rate = self.paragraph.false_positive_rate;
+        (self.method == Method::Paragraph && rate > 0.0).then_some(rate)
     }
 
     /// The part that signatures are made by.
@@ -228,6 +347,37 @@ mod tests {
         assert_eq!(DedupConfig::default().validate(), Ok(()));
         assert!(serde_json::from_str::<DedupConfig>(r#"{"method": "exact", "hash": "sha1-64"}"#).is_ok());
         assert!(serde_json::from_str::<DedupConfig>(r#"{"metod": "exact"}"#).is_err());
+    }
+
+    #[test]
+    fn an_option_of_another_method_is_refused_by_name() {
+        let key = |text: &str| {
+            let config: DedupConfig = serde_json::from_str(text).expect(text);
+            config.validate().err().map(|error| error.key)
+        };
+        assert_eq!(key(r#"{"method": "paragraph", "survivor": "longest"}"#).as_deref(), Some("survivor"));
+        assert_eq!(key(r#"{"method": "substring", "index": true}"#).as_deref(), Some("index"));
+        assert_eq!(key(r#"{"method": "exact", "verify": 0.5}"#).as_deref(), Some("verify"));
+        assert_eq!(key(r#"{"memory": "1 GiB"}"#).as_deref(), Some("memory"));
+        assert_eq!(
+            key(r#"{"method": "substring", "paragraph": {"unit": "line"}}"#).as_deref(),
+            Some("paragraph")
+        );
+        assert_eq!(key(r#"{"method": "paragraph", "memory": "1 GiB", "paragraph": {"ngram": 13}}"#), None);
+        assert_eq!(key(r#"{"method": "substring", "min_left": 0, "max_cut": 0.5}"#), None);
+        for wrong in [
+            r#"{"method": "paragraph", "paragraph": {"false_positive_rate": 0.6}}"#,
+            r#"{"method": "paragraph", "paragraph": {"ngram": 0}}"#,
+            r#"{"method": "paragraph", "paragraph": {"ngram": 5, "normalize": true}}"#,
+            r#"{"method": "paragraph", "paragraph": {"ngram_share": 1.0}}"#,
+            r#"{"method": "substring", "substring": {"min_tokens": 4}}"#,
+            r#"{"method": "substring", "substring": {"word_bounds": true}}"#,
+            r#"{"method": "substring", "memory": 10}"#,
+            r#"{"method": "substring", "max_cut": -1}"#,
+            r#"{"method": "substring", "memory": "1 MiB", "expected_items": 1000000000000}"#,
+        ] {
+            assert!(key(wrong).is_some(), "{wrong}");
+        }
     }
 
     #[test]
