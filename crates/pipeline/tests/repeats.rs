@@ -44,8 +44,9 @@ fn lines(documents: usize) -> Vec<String> {
     };
     (0..documents)
         .map(|document| {
-            let known: String =
-                (0..next(6)).map(|_| format!("this is line {} of a hundred\n", next(100))).collect();
+            let known: String = (0..next(6))
+                .map(|_| ["this is line ", &next(100).to_string(), " of a hundred\n"].concat())
+                .collect();
             format!("{known}a line of document number {document} alone, which nothing else has\nshort\n")
         })
         .collect()

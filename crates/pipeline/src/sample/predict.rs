@@ -210,7 +210,7 @@ impl Predictor<'_> {
             PhaseKind::Map { .. } | PhaseKind::Verify | PhaseKind::Tokenize => {
                 (self.map_tasks(), cpu * by_records)
             }
-            PhaseKind::Bands => (expanded().len() as u64, cpu * by_records),
+            PhaseKind::Bands | PhaseKind::Repeats => (expanded().len() as u64, cpu * by_records),
             // They read examples of their own, all of them, in the sample too.
             PhaseKind::Classifier => (1, cpu),
             PhaseKind::Prepare => (1, cpu * self.prepare_factor(plan, phase)),
