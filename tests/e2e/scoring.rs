@@ -1,5 +1,7 @@
 //! Stages that score documents: trained within the job, cut by value or by fraction, the same with any workers.
 
+use serde_json::Value;
+
 use crate::support::output::names;
 use crate::support::{Output, Scene};
 
@@ -154,18 +156,124 @@ fn thresholds_and_fractions_are_moved_by_stored_scores() {
         ("threshold: 0.0", "threshold: 0.5", "quality.threshold=0.5"),
         ("keep_fraction: 0.5", "keep_fraction: 0.25", "quality.keep_fraction=0.25"),
     ] {
-        scene.job("before", &job(before));
-        scene.run(&["run", "before.yaml", "--reuse"]).ended(0);
-        scene.job("after", &job(after));
-        scene.run(&["run", "after.yaml", "--reuse"]).ended(0);
-        let told = scene.run(&["refilter", "before", "--set", set, "--output", "json"]).ended(0).json();
-        let told = told["stages"].as_array().and_then(|stages| stages.last()).expect("a stage").clone();
-        let after = scene.output("after");
-        assert_eq!(told["stage"], "quality");
-        assert_eq!(told["kept"][1], after.manifest("quality").kept, "{set}: {told}");
-        assert_eq!(told["records_in"][1], after.manifest("quality").records_in, "{set}: {told}");
-        assert_eq!(told["kept"][0], scene.output("before").manifest("quality").kept, "{set}: {told}");
-        assert!(told["now_dropped"].as_u64() > Some(0), "{set}: {told}");
-        after.check();
+        assert_moves(&scene, "quality", [&job(before), &job(after)], &[set]);
     }
+}
+
+/// Holds what `refilter` tells of a stage, with `sets` moved, to what a run of the second job does.
+#[track_caller]
+fn assert_moves(scene: &Scene, stage: &str, [before, after]: [&str; 2], sets: &[&str]) {
+    for (name, job) in [("before", before), ("after", after)] {
+        scene.job(name, job);
+        scene.run(&["run", &format!("{name}.yaml"), "--reuse"]).ended(0);
+    }
+    let sets: Vec<&str> = sets.iter().flat_map(|&set| ["--set", set]).collect();
+    let arguments = [&["refilter", "before"], &sets[..], &["--output", "json"]].concat();
+    let told = scene.run(&arguments).ended(0).json();
+    let told = told["stages"].as_array().and_then(|stages| stages.last()).expect("a stage").clone();
+    let (before, after) = (scene.output("before"), scene.output("after"));
+    assert_eq!(told["stage"], stage);
+    assert_eq!(told["records_in"][1], after.manifest(stage).records_in, "{sets:?}: {told}");
+    for (place, output) in [&before, &after].into_iter().enumerate() {
+        output.check();
+        let manifest = output.manifest(stage);
+        assert_eq!(told["kept"][place], manifest.kept, "{sets:?}: {told}");
+        for rule in told["rules"].as_array().expect("rules") {
+            let dropped = manifest.dropped.get(rule["rule"].as_str().expect("a name"));
+            assert_eq!(rule["counts"][place], dropped.copied().unwrap_or(0), "{sets:?}: {told}");
+        }
+    }
+    let moved = ["now_kept", "now_dropped", "other_rule"].map(|key| told[key].as_u64().expect("a count"));
+    assert!(moved.iter().sum::<u64>() > 0, "{sets:?}: {told}");
+}
+
+#[test]
+fn bounds_of_perplexity_are_moved_by_stored_scores() {
+    let scene = scene();
+    let train = "train: {paths: [good.jsonl], order: 2, smoothing: laplace}";
+    let job = |cut: &str| format!("{READ}  - perplexity: {{{train}, {cut}, scores: true}}\n");
+    for (before, after, set) in [
+        ("max_perplexity: 1000000", "max_perplexity: 100", "perplexity.max_perplexity=100"),
+        ("max_perplexity: 100", "max_perplexity: null", "perplexity.max_perplexity=null"),
+        ("min_perplexity: 1", "min_perplexity: 20", "perplexity.min_perplexity=20"),
+        ("keep_fraction: 0.5", "keep_fraction: 0.25", "perplexity.keep_fraction=0.25"),
+    ] {
+        assert_moves(&scene, "perplexity", [&job(before), &job(after)], &[set]);
+    }
+    // What is measured is the score of the document that goes on.
+    let output = scene.output("before");
+    let sql = "SELECT count(*) AS n, count(perplexity) AS judged FROM perplexity_scores";
+    let rows = scene.run(&["query", "before", sql, "--output", "json"]).ended(0).json();
+    assert_eq!((&rows["rows"][0][0], &rows["rows"][0][1]), (&60.into(), &60.into()));
+    assert!(
+        scene.run(&["doctor", "before", "--output", "json"]).ended(0).stdout.contains("\"findings\": []")
+    );
+    scene.job("plain", &job("keep_fraction: 0.5").replace(", scores: true", ""));
+    let plain = scene.complete("plain", 1);
+    assert_eq!(plain.manifest("perplexity").digest, output.manifest("perplexity").digest);
+    for (run, set, expected) in [
+        ("before", "perplexity.tokens=white_space", "changes what is measured"),
+        ("plain", "perplexity.keep_fraction=0.25", "scores: true"),
+    ] {
+        let refused = scene.run(&["refilter", run, "--set", set]).ended(2);
+        assert!(refused.stderr.contains(expected), "{set}: {}", refused.stderr);
+    }
+}
+
+#[test]
+fn thresholds_of_decontamination_are_moved_by_stored_scores() {
+    let scene = scene();
+    let words = |from: usize, to: usize| -> String {
+        (from..to).map(|word| format!("word{word}")).collect::<Vec<_>>().join(" ")
+    };
+    scene.write("benchmarks/long.txt", format!("{}\n{}\n", words(0, 40), words(100, 115)));
+    scene.write("benchmarks/short.txt", format!("{}\n{}\n", words(200, 208), words(300, 313)));
+    // Much of a long item, all of a short one, both, and nothing.
+    let texts = [
+        words(0, 30),
+        words(5, 17),
+        format!("{} and {}", words(0, 22), words(200, 208)),
+        words(200, 208),
+        format!("so {} ends", words(300, 313)),
+        words(400, 450),
+        words(100, 114),
+    ];
+    let lines: Vec<String> =
+        texts.iter().map(|text| serde_json::json!({ "text": text }).to_string()).collect();
+    scene.write("corpus/a.jsonl", lines.join("\n"));
+    let job = |options: &str| {
+        format!(
+            "{READ}  - decontaminate: {{benchmarks: [{{path: \"benchmarks/*.txt\"}}], ngram: 8, scores: true, {options}}}\n"
+        )
+    };
+    for (before, after, sets) in [
+        ("min_ngrams: 1", "min_ngrams: 6", &["decontaminate.min_ngrams=6"][..]),
+        ("min_ngrams: 1", "min_share: 0.9", &["decontaminate.min_share=0.9"]),
+        (
+            "min_ngrams: 30",
+            "min_ngrams: 2, min_share: 0.5",
+            &["decontaminate.min_ngrams=2", "decontaminate.min_share=0.5"],
+        ),
+        ("action: drop", "action: note", &["decontaminate.action=note"]),
+        ("action: note", "action: drop", &["decontaminate.action=drop"]),
+    ] {
+        assert_moves(&scene, "decontaminate", [&job(before), &job(after)], sets);
+    }
+    let other = scene.run(&["refilter", "before", "--set", "decontaminate.ngram=9"]).ended(2);
+    assert!(other.stderr.contains("changes what is measured"), "{}", other.stderr);
+    let sql = "SELECT ngrams_1, share_1, benchmark_1, ngrams_2, steps, contaminated_long, contaminated_short \
+               FROM decontaminate_scores";
+    let rows = scene.run(&["query", "before", sql, "--output", "json"]).ended(0).json();
+    let third: Vec<f64> =
+        rows["rows"][2].as_array().expect("a row").iter().filter_map(Value::as_f64).collect();
+    let expected = [15.0, 15.0 / 33.0, 0.0, 1.0, 2.0, 15.0, 1.0];
+    let is_near = third.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-12);
+    assert!(third.len() == expected.len() && is_near, "{rows}");
+    assert_eq!(rows["rows"][5], serde_json::json!([null, null, null, null, 0.0, null, null]), "{rows}");
+    scene.job("plain", &job("action: drop").replace("scores: true, ", ""));
+    let plain = scene.complete("plain", 2);
+    assert_eq!(
+        plain.manifest("decontaminate").digest,
+        scene.output("after").manifest("decontaminate").digest
+    );
 }

@@ -91,6 +91,8 @@ pub struct Ranking {
     pub fraction: f64,
     /// The rule of those that are dropped; the value is their score.
     pub rule: &'static str,
+    /// The column of the score among what stages measure.
+    pub column: &'static str,
     /// Which end is kept.
     pub better: Better,
     /// Writes the score into a document that goes on.

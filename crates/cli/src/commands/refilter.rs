@@ -55,6 +55,7 @@ fn failure(error: RefilterError) -> Failure {
         RefilterError::Unchanged(_)
         | RefilterError::Fixed(_)
         | RefilterError::NoScores(_)
+        | RefilterError::Untold { .. }
         | RefilterError::Unpublished(_)
         | RefilterError::Stage { .. }
         | RefilterError::Load(_) => Failure::usage(error),

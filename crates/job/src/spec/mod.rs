@@ -170,10 +170,10 @@ impl Stage {
             Self::Filter(config) => config.scores,
             Self::Language(config) => config.scores,
             Self::Quality(config) => config.scores,
+            Self::Perplexity(config) => config.scores,
+            Self::Decontaminate(config) => config.scores,
             Self::Read(_)
             | Self::Clean(_)
-            | Self::Perplexity(_)
-            | Self::Decontaminate(_)
             | Self::Dedup(_)
             | Self::Pii(_)
             | Self::Mix(_)

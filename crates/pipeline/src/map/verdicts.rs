@@ -4,7 +4,6 @@ use orchestrator_core::{Decision, Document, DocumentId, Note};
 use orchestrator_job::Verdicts;
 use orchestrator_text::Ranking;
 use orchestrator_text::mix::Mixer;
-use orchestrator_text::quality::QUALITY_SCORE;
 
 use crate::context::TaskContext;
 use crate::dedup::cut::Cutter;
@@ -117,7 +116,7 @@ impl VerdictAct {
     /// The names of what it measures.
     pub(crate) fn columns(&self) -> Vec<String> {
         match self {
-            Self::Cutoff { .. } => vec![QUALITY_SCORE.to_owned()],
+            Self::Cutoff { ranking, .. } => vec![ranking.column.to_owned()],
             Self::Duplicates(_) | Self::Mixture(_) | Self::Repeats(_) => Vec::new(),
         }
     }

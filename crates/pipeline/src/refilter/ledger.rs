@@ -20,10 +20,10 @@ pub(super) struct Ledger {
 
 impl Ledger {
     /// Books a document that came in and would come in.
-    pub(super) fn enter(&mut self, was: Option<RuleName>, is: Option<RuleName>) {
+    pub(super) fn enter(&mut self, was: Option<&RuleName>, is: Option<&RuleName>) {
         for (place, rule) in [was, is].into_iter().enumerate() {
             self.records_in[place] += 1;
-            self.fates.entry(rule.unwrap_or(KEPT)).or_default()[place] += 1;
+            self.fate(rule)[place] += 1;
         }
         match (was, is) {
             (Some(_), None) => self.now_kept += 1,
@@ -34,9 +34,13 @@ impl Ledger {
     }
 
     /// Books a document that came in and would not.
-    pub(super) fn leave(&mut self, was: Option<RuleName>) {
+    pub(super) fn leave(&mut self, was: Option<&RuleName>) {
         self.records_in[0] += 1;
-        self.fates.entry(was.unwrap_or(KEPT)).or_default()[0] += 1;
+        self.fate(was)[0] += 1;
+    }
+
+    fn fate(&mut self, rule: Option<&RuleName>) -> &mut [u64; 2] {
+        self.fates.entry(rule.cloned().unwrap_or(KEPT.into())).or_default()
     }
 
     fn before(&self, fate: &str) -> u64 {
@@ -45,7 +49,7 @@ impl Ledger {
 
     /// Refuses books whose first half is not that of the run.
     pub(super) fn is_that_of(&self, stage: &str, manifest: &StageManifest) -> Result<(), RefilterError> {
-        let rules = self.fates.keys().copied().filter(|fate| *fate != KEPT);
+        let rules = self.fates.keys().map(|fate| &**fate).filter(|fate| *fate != KEPT);
         let rules = rules.chain(manifest.dropped.keys().map(String::as_str));
         let expected = rules.map(|rule| (rule, manifest.dropped.get(rule).copied().unwrap_or(0)));
         let wrong = expected.chain([(KEPT, manifest.kept)]).find(|&(rule, found)| self.before(rule) != found);
@@ -68,7 +72,7 @@ impl Ledger {
             stage,
             records_in: self.records_in,
             kept,
-            rules: rules.map(|(rule, counts)| RuleCounts { rule: rule.to_owned(), counts }).collect(),
+            rules: rules.map(|(rule, counts)| RuleCounts { rule: rule.into_owned(), counts }).collect(),
             now_kept: self.now_kept,
             now_dropped: self.now_dropped,
             other_rule: self.other_rule,

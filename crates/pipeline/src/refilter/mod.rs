@@ -73,6 +73,16 @@ pub enum RefilterError {
         /// In the manifest.
         found: u64,
     },
+    /// What was measured of a document does not tell its fate.
+    #[error("stage `{stage}`, document {id}: {message}; run the job with `--reuse` for it")]
+    Untold {
+        /// The stage.
+        stage: String,
+        /// The document.
+        id: DocumentId,
+        /// Why.
+        message: String,
+    },
     /// Whoever takes the list of changed documents cannot.
     #[error("the list of changed documents cannot be written")]
     List(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -218,7 +228,10 @@ fn first_changed(context: &JobContext, after: &Job, changes: &[Change]) -> Resul
         return Err(RefilterError::Fixed(fixed));
     }
     moved.first().copied().ok_or_else(|| {
-        RefilterError::Unchanged("no option of a `filter`, `language` or `quality` stage differs".to_owned())
+        RefilterError::Unchanged(
+            "no option of a `filter`, `language`, `quality`, `perplexity` or `decontaminate` stage differs"
+                .to_owned(),
+        )
     })
 }
 
@@ -241,7 +254,7 @@ impl Account<'_, '_> {
     /// Whether the stage decides by what it does not know.
     fn ends_at(&self, stage: &Stage) -> bool {
         // A cut among scores that were kept can be made again without the documents that are gone.
-        let knows = matches!(stage, Stage::Quality(config) if config.scores) && self.came.is_empty();
+        let knows = stage.scores() && self.came.is_empty();
         stage.ranking().is_some() && self.has_changes() && !knows
     }
 
@@ -313,10 +326,18 @@ impl Account<'_, '_> {
         files: &[RelativePath],
         [mut before, mut after]: [Judge; 2],
     ) -> Result<StageOutcome, RefilterError> {
+        let columns = match files.first() {
+            Some(first) => {
+                let stored = ScoresReader::open(&self.context.output, first)?.names().to_vec();
+                after.columns(&stored);
+                before.columns(&stored)
+            }
+            None => Vec::new(),
+        };
         for (judge, all) in [(&mut before, true), (&mut after, false)] {
-            if judge.keeps_fraction().is_some() {
+            if judge.ranking().is_some() {
                 let mut scores = Vec::new();
-                self.each(files, &judge.columns(), |account, row| {
+                self.each(files, &columns, |account, row| {
                     let counts = all || !account.gone.contains(&row.id);
                     scores.extend(
                         row.measures.first().copied().flatten().filter(|_| counts).map(|it| it as f32),
@@ -329,25 +350,29 @@ impl Account<'_, '_> {
         let mut ledger = Ledger::default();
         let (mut gone, mut came) = (BTreeSet::new(), BTreeSet::new());
         let table = name.clone();
-        self.each(files, &before.columns(), |account, row| {
-            let was = before.judge(row);
+        let untold = |id: DocumentId| {
+            let stage = name.clone();
+            move |message| RefilterError::Untold { stage, id, message }
+        };
+        self.each(files, &columns, |account, row| {
+            let was = before.judge(row).map_err(untold(row.id))?;
             if account.gone.contains(&row.id) {
-                ledger.leave(was);
+                ledger.leave(was.as_ref());
                 // Nobody behind misses what this stage dropped.
                 if was.is_none() {
                     gone.insert(row.id);
                 }
                 return Ok(());
             }
-            let is = after.judge(row);
-            ledger.enter(was, is);
+            let is = after.judge(row).map_err(untold(row.id))?;
+            ledger.enter(was.as_ref(), is.as_ref());
             if was != is {
-                match (was, is) {
+                match (&was, &is) {
                     (None, Some(_)) => gone.insert(row.id),
                     (Some(_), None) => came.insert(row.id),
                     (None, None) | (Some(_), Some(_)) => false,
                 };
-                let (before, after) = (was.unwrap_or(KEPT), is.unwrap_or(KEPT));
+                let (before, after) = (was.as_deref().unwrap_or(KEPT), is.as_deref().unwrap_or(KEPT));
                 (account.take)(Move { id: row.id, stage: &table, before, after })
                     .map_err(RefilterError::List)?;
             }

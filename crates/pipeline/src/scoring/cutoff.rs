@@ -1,7 +1,10 @@
 //! The score that separates the wanted fraction of all documents from the others.
 
+use std::cmp::Reverse;
+
 use orchestrator_core::TaskOutcome;
 use orchestrator_job::{ExactF32, PartRef};
+use orchestrator_text::Ranking;
 
 use super::ranking;
 use crate::context::TaskContext;
@@ -39,10 +42,11 @@ pub(crate) fn run(context: &TaskContext, stage: u32, scores: &[PartRef]) -> Resu
 }
 
 /// The same of scores that are in memory.
-pub(crate) fn cut(mut scores: Vec<f32>, fraction: f64) -> f32 {
-    let keep = (scores.len() as f64 * fraction).round() as usize;
-    scores.sort_unstable_by(|a, b| b.total_cmp(a));
-    keep.checked_sub(1).and_then(|last| scores.get(last).copied()).unwrap_or(f32::INFINITY)
+pub(crate) fn cut(mut scores: Vec<f32>, ranking: &Ranking) -> f32 {
+    let keep = (scores.len() as f64 * ranking.fraction).round() as usize;
+    scores.sort_unstable_by_key(|score| Reverse(ranking.better.key(score.to_bits())));
+    let worst = keep.checked_sub(1).and_then(|last| scores.get(last).copied());
+    worst.unwrap_or(ranking.better.unreachable())
 }
 
 /// The bucket in which the `keep`-th value from above lies, and how many lie in the buckets above it.
@@ -71,15 +75,26 @@ fn for_each(context: &TaskContext, scores: &[PartRef], mut take: impl FnMut(u32)
 
 #[cfg(test)]
 mod tests {
+    use orchestrator_text::step::Better;
+
     use super::*;
 
     #[test]
     fn a_cut_in_memory_keeps_as_many() {
         let scores = vec![0.5, 0.25, 1.0, 0.25, 0.0];
-        for (fraction, least) in [(0.2, 1.0), (0.4, 0.5), (0.6, 0.25), (0.8, 0.25), (1.0, 0.0)] {
-            assert_eq!(cut(scores.clone(), fraction).to_bits(), f32::to_bits(least), "{fraction}");
+        let ranking =
+            |fraction, better| Ranking { fraction, rule: "x", column: "x", better, record: |_, _| {} };
+        for (fraction, least, most) in
+            [(0.2, 1.0, 0.0), (0.4, 0.5, 0.25), (0.6, 0.25, 0.25), (0.8, 0.25, 0.5), (1.0, 0.0, 1.0)]
+        {
+            for (better, expected) in [(Better::Higher, least), (Better::Lower, most)] {
+                let found = cut(scores.clone(), &ranking(fraction, better));
+                assert_eq!(found.to_bits(), f32::to_bits(expected), "{fraction} {better:?}");
+            }
         }
-        assert!(cut(scores, 0.01).is_infinite() && cut(Vec::new(), 1.0).is_infinite());
+        let none = |better| cut(Vec::new(), &ranking(1.0, better));
+        assert!(none(Better::Higher) == f32::INFINITY && none(Better::Lower) == f32::NEG_INFINITY);
+        assert!(cut(scores, &ranking(0.01, Better::Higher)).is_infinite());
     }
 
     #[test]

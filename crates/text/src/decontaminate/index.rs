@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::DecontaminateConfig;
 use super::benchmark::{self, Item};
+use super::scores::RULE;
 use super::words::{self, Word};
 use crate::files::{FileError, Files};
 use crate::filters::FilterError;
@@ -23,6 +24,16 @@ pub(super) struct Hit {
     pub(super) first: u32,
     pub(super) length: u32,
     hash: u64,
+}
+
+/// What a document has in common with an item.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Overlap {
+    pub(super) item: u32,
+    pub(super) benchmark: u32,
+    /// Different n-grams of the item that were found, and which share of its n-grams that is.
+    pub(super) ngrams: u32,
+    pub(super) share: f64,
 }
 
 /// A drop: its rule, and the value that tells the item.
@@ -58,7 +69,7 @@ impl Index {
         };
         for benchmark in &config.benchmarks {
             files.each(&benchmark.path, &mut |name, content| {
-                let rule = format!("contaminated_{}", benchmark::name_of(benchmark, name)?);
+                let rule = format!("{RULE}{}", benchmark::name_of(benchmark, name)?);
                 let of = index.rules.iter().position(|known| *known == rule).unwrap_or_else(|| {
                     index.rules.push(rule);
                     index.rules.len() - 1
@@ -143,6 +154,11 @@ impl Index {
         &self.rules[benchmark]
     }
 
+    /// The rules of all benchmarks.
+    pub(super) fn rules(&self) -> &[String] {
+        &self.rules
+    }
+
     /// Appends every n-gram that an item has too, once for each such item.
     pub(super) fn find(&self, words: &[Word], hits: &mut Vec<Hit>) {
         for &length in &self.lengths {
@@ -158,29 +174,35 @@ impl Index {
         }
     }
 
-    /// The item of which most n-grams were found, where that is enough: the first on a tie. An n-gram that a document
-    /// repeats counts once.
-    pub(super) fn worst(&self, hits: &mut [Hit]) -> Option<Found> {
+    /// Appends what was found of each item, in the order of the items. An n-gram that a document repeats counts once.
+    pub(super) fn overlaps(&self, hits: &mut [Hit], overlaps: &mut Vec<Overlap>) {
         hits.sort_unstable_by_key(|hit| (hit.item, hit.hash));
-        let (mut worst, mut items): (Option<(u32, u32)>, u32) = (None, 0);
-        for of_item in hits.chunk_by(|a, b| a.item == b.item) {
-            let found = of_item.chunk_by(|a, b| a.hash == b.hash).count() as u32;
-            let item = of_item[0].item;
-            let share = f64::from(found) / f64::from(self.items[item as usize].ngrams);
-            if found < self.config.min_ngrams || share < self.config.min_share {
+        overlaps.extend(hits.chunk_by(|a, b| a.item == b.item).map(|of_item| {
+            let ngrams = of_item.chunk_by(|a, b| a.hash == b.hash).count() as u32;
+            let item = &self.items[of_item[0].item as usize];
+            let share = f64::from(ngrams) / f64::from(item.ngrams);
+            Overlap { item: of_item[0].item, benchmark: item.benchmark, ngrams, share }
+        }));
+    }
+
+    /// The item of which most n-grams were found, where that is enough: the first on a tie.
+    pub(super) fn worst(&self, overlaps: &[Overlap]) -> Option<Found> {
+        let (mut worst, mut items): (Option<&Overlap>, u32) = (None, 0);
+        for overlap in overlaps {
+            if !self.config.is_enough(f64::from(overlap.ngrams), overlap.share) {
                 continue;
             }
             items += 1;
-            if worst.is_none_or(|(_, most)| found > most) {
-                worst = Some((item, found));
+            if worst.is_none_or(|worst| overlap.ngrams > worst.ngrams) {
+                worst = Some(overlap);
             }
         }
-        let (item, found) = worst?;
-        let item = &self.items[item as usize];
+        let found = worst?;
+        let item = &self.items[found.item as usize];
         let also = if items > 1 { format!("; {items} items") } else { String::new() };
         Some(Found {
             rule: self.rules[item.benchmark as usize].clone(),
-            value: format!("item {}: {found} of {} n-grams{also}", item.label(), item.ngrams),
+            value: format!("item {}: {} of {} n-grams{also}", item.label(), found.ngrams, item.ngrams),
         })
     }
 

@@ -10,6 +10,7 @@
 
 mod benchmark;
 mod index;
+mod scores;
 pub(crate) mod words;
 
 use std::sync::Arc;
@@ -19,8 +20,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use index::Index;
+pub use scores::{Replay, Untold};
 
-use self::index::Hit;
+use self::index::{Hit, Overlap};
 use self::words::Word;
 use crate::step::{ConfigError, Languages, Step, applies};
 
@@ -48,6 +50,9 @@ pub struct DecontaminateConfig {
     pub languages: Languages,
     /// Write this stage's documents even where it is fused with its neighbours.
     pub keep: bool,
+    /// Write what each document has in common with benchmarks (`scores-NNNNN.parquet`), also of those that are dropped, for
+    /// `orchestrator refilter`: `min_ngrams`, `min_share` and `action` are then moved without reading texts again.
+    pub scores: bool,
 }
 
 /// A benchmark: its files, and what of them is text.
@@ -86,6 +91,7 @@ impl Default for DecontaminateConfig {
             action: Action::Drop,
             languages: None,
             keep: false,
+            scores: false,
         }
     }
 }
@@ -129,6 +135,11 @@ impl DecontaminateConfig {
         Ok(())
     }
 
+    /// Whether so many n-grams of an item, and this share of them, make a document contaminated.
+    fn is_enough(&self, ngrams: f64, share: f64) -> bool {
+        ngrams >= f64::from(self.min_ngrams) && share >= self.min_share
+    }
+
     /// Every path that the options name, with its key below the stage.
     pub fn locations(&mut self) -> Vec<(String, &mut String)> {
         let benchmarks = self.benchmarks.iter_mut().enumerate();
@@ -147,16 +158,23 @@ pub struct DecontaminateStep {
     index: Arc<Index>,
     words: Vec<Word>,
     hits: Vec<Hit>,
+    overlaps: Vec<Overlap>,
 }
 
 impl From<Arc<Index>> for DecontaminateStep {
     fn from(index: Arc<Index>) -> Self {
-        Self { index, words: Vec::new(), hits: Vec::new() }
+        Self { index, words: Vec::new(), hits: Vec::new(), overlaps: Vec::new() }
     }
 }
 
-impl Step for DecontaminateStep {
-    fn apply(&mut self, document: &mut Document, notes: &mut Vec<Note>) -> Decision {
+impl DecontaminateStep {
+    /// Judges a document; what was measured goes into `row`, where that is wanted.
+    fn judge(
+        &mut self,
+        document: &Document,
+        notes: &mut Vec<Note>,
+        row: Option<&mut [Option<f64>]>,
+    ) -> Decision {
         let index = &self.index;
         let config = index.config();
         if !applies(&config.languages, None, document) {
@@ -166,16 +184,40 @@ impl Step for DecontaminateStep {
         words::split_into(&document.text, &mut self.words);
         self.hits.clear();
         index.find(&self.words, &mut self.hits);
+        self.overlaps.clear();
+        index.overlaps(&mut self.hits, &mut self.overlaps);
+        if let Some(row) = row {
+            scores::fill(&self.overlaps, row);
+        }
         if self.hits.is_empty() {
             return Decision::Keep;
         }
-        let worst = if config.action == Action::Drop { index.worst(&mut self.hits) } else { None };
+        let worst = if config.action == Action::Drop { index.worst(&self.overlaps) } else { None };
         // Of a dropped document they show the report what it has in common.
         note_spans(index, &self.words, &mut self.hits, notes);
         match worst {
             Some(found) => Decision::Drop(Reason { rule: found.rule.into(), value: found.value }),
             None => Decision::Keep,
         }
+    }
+}
+
+impl Step for DecontaminateStep {
+    fn apply(&mut self, document: &mut Document, notes: &mut Vec<Note>) -> Decision {
+        self.judge(document, notes, None)
+    }
+
+    fn columns(&self) -> Vec<String> {
+        scores::columns(self.index.rules())
+    }
+
+    fn measure(
+        &mut self,
+        document: &mut Document,
+        notes: &mut Vec<Note>,
+        row: &mut [Option<f64>],
+    ) -> Decision {
+        self.judge(document, notes, Some(row))
     }
 }
 

@@ -11,6 +11,8 @@ use crate::step::{Better, ConfigError, Languages, Ranking, Scorer, Step, applies
 
 /// The metadata key that documents get.
 const KEY: &str = "perplexity";
+/// The column of the perplexity among what stages measure.
+pub const PERPLEXITY: &str = "perplexity";
 
 /// Scores documents by an n-gram model and drops them by the rules `perplexity_too_high`, `perplexity_too_low` and, with
 /// `keep_fraction`, `perplexity`; the value is the perplexity.
@@ -40,6 +42,8 @@ pub struct PerplexityConfig {
     pub languages: Languages,
     /// Write this stage's documents even where it is fused with its neighbours.
     pub keep: bool,
+    /// Write each document's perplexity (`scores-NNNNN.parquet`), also of those that are dropped, for `orchestrator refilter`.
+    pub scores: bool,
 }
 
 /// Texts and options to train an n-gram model with.
@@ -74,6 +78,7 @@ impl Default for PerplexityConfig {
             keep_fraction: None,
             languages: None,
             keep: false,
+            scores: false,
         }
     }
 }
@@ -161,9 +166,21 @@ impl PerplexityConfig {
         self.keep_fraction.map(|fraction| Ranking {
             fraction,
             rule: "perplexity",
+            column: PERPLEXITY,
             better: Better::Lower,
             record,
         })
+    }
+
+    /// What is said of a perplexity by the two bounds.
+    pub fn verdict(&self, perplexity: f32) -> Decision {
+        if self.max_perplexity.is_some_and(|most| f64::from(perplexity) > most) {
+            return Decision::drop("perplexity_too_high", perplexity);
+        }
+        if self.min_perplexity.is_some_and(|least| f64::from(perplexity) < least) {
+            return Decision::drop("perplexity_too_low", perplexity);
+        }
+        Decision::Keep
     }
 }
 
@@ -220,17 +237,36 @@ impl Scorer for PerplexityStep {
     }
 }
 
+impl PerplexityStep {
+    /// The decision on a document, and its perplexity where it has one.
+    fn judge(&mut self, document: &mut Document) -> (Decision, Option<f32>) {
+        let Some(perplexity) = self.score(document) else { return (Decision::Keep, None) };
+        let decision = self.config.verdict(perplexity);
+        if decision.is_keep() {
+            record(document, perplexity);
+        }
+        (decision, Some(perplexity))
+    }
+}
+
 impl Step for PerplexityStep {
     fn apply(&mut self, document: &mut Document, _notes: &mut Vec<Note>) -> Decision {
-        let Some(perplexity) = self.score(document) else { return Decision::Keep };
-        if self.config.max_perplexity.is_some_and(|most| f64::from(perplexity) > most) {
-            return Decision::drop("perplexity_too_high", perplexity);
-        }
-        if self.config.min_perplexity.is_some_and(|least| f64::from(perplexity) < least) {
-            return Decision::drop("perplexity_too_low", perplexity);
-        }
-        record(document, perplexity);
-        Decision::Keep
+        self.judge(document).0
+    }
+
+    fn columns(&self) -> Vec<String> {
+        vec![PERPLEXITY.to_owned()]
+    }
+
+    fn measure(
+        &mut self,
+        document: &mut Document,
+        _notes: &mut Vec<Note>,
+        row: &mut [Option<f64>],
+    ) -> Decision {
+        let (decision, perplexity) = self.judge(document);
+        row.fill(perplexity.map(f64::from));
+        decision
     }
 }
 
@@ -277,6 +313,32 @@ mod tests {
         assert_eq!(rule(config(None, Some(between)), "the cat sat"), Some("perplexity_too_low".into()));
         assert_eq!(rule(config(Some(between), Some(1.0)), "the cat sat"), None);
         assert_eq!(rule(config(Some(1.0), None), " \n"), None, "no words, no perplexity");
+    }
+
+    #[test]
+    fn what_is_measured_changes_no_verdict_and_tells_those_of_other_bounds() {
+        let texts = ["the cat sat", "zebras xylophone", "a dog sat on the mat", " \n"];
+        let bounds = [(None, None), (Some(20.0), None), (None, Some(8.0)), (Some(20.0), Some(8.0))];
+        let config = |(max_perplexity, min_perplexity)| PerplexityConfig {
+            max_perplexity,
+            min_perplexity,
+            ..PerplexityConfig::default()
+        };
+        let mut fates = std::collections::BTreeSet::new();
+        for text in texts {
+            let mut row = [None];
+            let mut document = Document::new("a", 0, text);
+            let measured = step(config(bounds[0])).measure(&mut document, &mut Vec::new(), &mut row);
+            assert_eq!((measured, document), judge(config(bounds[0]), text));
+            assert_eq!(row[0].is_none(), text.trim().is_empty());
+            for bounds in bounds {
+                let told =
+                    row[0].map_or(Decision::Keep, |perplexity| config(bounds).verdict(perplexity as f32));
+                assert_eq!(told, judge(config(bounds), text).0, "{text} {bounds:?}");
+                fates.insert(format!("{told:?}").chars().take(60).collect::<String>());
+            }
+        }
+        assert!(fates.len() >= 3, "kept, too high and too low: {fates:?}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::record;
+use super::{QUALITY_SCORE, record};
 use crate::fasttext::{self, TrainConfig, TrainLoss, Trainer};
 use crate::linear;
 use crate::step::{Better, ConfigError, Languages, Ranking};
@@ -237,6 +237,7 @@ impl QualityConfig {
         self.keep_fraction.map(|fraction| Ranking {
             fraction,
             rule: "quality",
+            column: QUALITY_SCORE,
             better: Better::Higher,
             record,
         })
