@@ -1,6 +1,7 @@
 //! Figures before a job runs, and other thresholds after it: `plan --sample`, scores, `refilter`.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 
 use serde_json::Value;
 
@@ -350,6 +351,66 @@ fn a_big_file_is_sampled_in_ranges() {
     let truth = predicted(&all, "01-clean")["rules"][0]["dropped"]["value"].as_f64().expect("a figure");
     let [low, high] = ["low", "high"].map(|key| short[key].as_f64().expect("a bound"));
     assert!(low > 0.0 && low < truth * 1.2 && high > truth * 0.8, "{short} of {truth}");
+}
+
+/// Lines in an order that no beginning tells of: long ones, then short ones; and how many are short.
+fn sorted_lines() -> (Vec<String>, u64) {
+    let line = |number: usize, words: usize| {
+        let text = format!("page {number}{}", " and the words of it".repeat(words));
+        serde_json::json!({ "text": text }).to_string() + "\n"
+    };
+    let (long, short) = (18_000, 12_000);
+    let lines = (0..long).map(|number| line(number, 55)).chain((long..long + short).map(|at| line(at, 1)));
+    (lines.collect(), short as u64)
+}
+
+/// Members of so many lines, stored as they are: big enough to be cut, and written in no time.
+fn stored(lines: &[String], of_member: usize) -> Vec<u8> {
+    let member = |lines: &[String]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+        encoder.write_all(lines.concat().as_bytes()).expect("memory");
+        encoder.finish().expect("memory")
+    };
+    lines.chunks(of_member).flat_map(member).collect()
+}
+
+#[test]
+fn a_big_compressed_file_is_sampled_from_all_of_it() {
+    let (lines, short) = sorted_lines();
+    let pipeline = "pipeline:\n  - read: {paths: [\"corpus/*\"]}\n  - clean: {min_characters: 60}\n";
+    // Without a place to be entered at; with members that begin with a line; and with blocks that do not.
+    let blocks: Vec<u8> = {
+        let text = lines.concat();
+        let blocks: Vec<String> =
+            text.as_bytes().chunks(65_280).map(|block| String::from_utf8_lossy(block).into()).collect();
+        stored(&blocks, 1)
+    };
+    for (name, bytes, pieces) in [
+        ("stream", stored(&lines, lines.len()), 1),
+        ("members", stored(&lines, 500), 2),
+        ("blocks", blocks, 1),
+    ] {
+        let scene = Scene::new();
+        scene.write("corpus/sorted.jsonl.gz", &bytes);
+        scene.job("big", pipeline);
+        let ask = |fraction| {
+            let ran = scene.run(&["plan", "big.yaml", "--sample", fraction, "--output", "json"]);
+            ran.ended(0).json()
+        };
+        let told = ask("0.05");
+        let sample = &told["sample"];
+        assert_eq!(sample["units"], serde_json::json!([pieces, pieces]), "{name}: {sample}");
+        assert_eq!(sample["bytes"], serde_json::json!([bytes.len(), bytes.len()]), "{name}: {sample}");
+        assert_eq!(sample["seen"], lines.len(), "{name}: every record once: {sample}");
+        assert!(sample["taken"].as_u64() < Some(2_000), "{name}: {sample}");
+        let dropped = predicted(&told, "01-clean")["rules"][0]["dropped"].clone();
+        let [low, high] = ["low", "high"].map(|key| dropped[key].as_f64().expect("a bound"));
+        assert!((low..=high).contains(&(short as f64)), "{name}: {dropped} of {short}");
+        assert!(low > 0.8 * short as f64 && high < 1.2 * short as f64, "{name}: {dropped}");
+        let said = told["notes"].to_string().contains("1 compressed file (");
+        assert_eq!(said, pieces == 1, "{name}: {}", told["notes"]);
+        assert_eq!(ask("0.05")["stages"], told["stages"], "{name}: always the same");
+    }
 }
 
 #[test]

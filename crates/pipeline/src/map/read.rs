@@ -12,7 +12,7 @@ use orchestrator_text::language::code_of_source;
 use super::chain::Chain;
 use crate::context::TaskContext;
 use crate::error::TaskError;
-use crate::sample::{RecordSample, range};
+use crate::sample::{RecordSample, SampledInput, range};
 use crate::source;
 
 /// Feeds every record of a split to the chain.
@@ -24,7 +24,7 @@ pub(crate) fn split(context: &TaskContext, split: &Split, chain: &mut Chain) -> 
     if let Some(sample) = &context.job.sample {
         return sampled(context, read, split, sample, chain);
     }
-    for record in open(context, read, split)? {
+    for record in open(context, read, split, None)? {
         context.progress.check()?;
         feed(context, &split.input, record?, chain)?;
     }
@@ -49,11 +49,17 @@ fn sampled(
     if let Extent::Bytes { start, end } = split.extent {
         return range(&context.job, split, (start, end), take);
     }
-    open(context, read, split)?.try_for_each(|record| take(record?))
+    let choice = SampledInput::new(&context.job, &split.input);
+    open(context, read, split, Some(choice))?.try_for_each(|record| take(record?))
 }
 
-/// Opens the piece of its input that a split stands for.
-fn open(context: &TaskContext, read: &ReadConfig, split: &Split) -> Result<Records, TaskError> {
+/// Opens the piece of its input that a split stands for. Of a sample, `choice` knows which records need not be understood.
+fn open(
+    context: &TaskContext,
+    read: &ReadConfig,
+    split: &Split,
+    choice: Option<SampledInput>,
+) -> Result<Records, TaskError> {
     let (format, compression) = source::format(read, &split.input)?;
     let options = source::reader_options(read);
     let name = &split.input.url;
@@ -75,7 +81,12 @@ fn open(context: &TaskContext, read: &ReadConfig, split: &Split) -> Result<Recor
         }
         Extent::Whole | Extent::Carved { .. } => (Input::Stream(store.open_reader(&path, None)?), start(0)),
     };
-    Ok(formats::open(name, input, format, compression, start, &options)?)
+    Ok(match choice {
+        Some(choice) => {
+            formats::open_chosen(name, input, format, compression, start, &options, Box::new(choice))?
+        }
+        None => formats::open(name, input, format, compression, start, &options)?,
+    })
 }
 
 /// Makes a document, or a drop, of one record.

@@ -18,7 +18,7 @@ pub use estimate::Estimate;
 pub use predict::{
     PhaseFigures, Prediction, RuleFigures, SampleFigures, StageFigures, TokenFigures, TrainingFigures,
 };
-pub(crate) use read::{RecordSample, range};
+pub(crate) use read::{RecordSample, SampledInput, range};
 
 use std::path::Path;
 

@@ -1,5 +1,6 @@
 //! The figures of a whole job from those of a sample.
 
+use orchestrator_core::units::ByteSize;
 use orchestrator_core::{FileKind, FileRecord, StageTally, TaskOutcome};
 use orchestrator_job::{
     Frozen, MapInput, Phase, PhaseKind, Plan, Resolved, Stage, TaskSpec, Work, demand as demand_of,
@@ -399,10 +400,11 @@ impl Predictor<'_> {
         if self.choice.units.len() < 2 && self.choice.all > 1 {
             notes.push("one piece of the inputs tells nothing of how others differ".to_owned());
         }
-        if self.choice.closed > 0 {
+        if let (count @ 1.., bytes) = self.choice.closed {
             notes.push(format!(
-                "{} compressed files cannot be entered in the middle: their beginning alone was looked at",
-                self.choice.closed
+                "{count} compressed {} ({}) have no place to be entered at: read from end to end, and records drawn from all of it",
+                if count == 1 { "file" } else { "files" },
+                ByteSize(bytes)
             ));
         }
         notes.push(

@@ -7,6 +7,12 @@
 //! Every unit has the same chance, and every record of a unit; so every record of the corpus has, whatever source it is
 //! in. Nothing of a unit that was not chosen is read, not even its beginning. A range is entered in the middle of a record
 //! and read to the end of the record that its end falls into: what begins in it is its own.
+//!
+//! A compressed file that has no place to be entered at is one unit, however big, and read from end to end. Whether it has
+//! one is looked up where the draw hits it, and the draw then repeated with what was found. Lines in members are rare, and to
+//! look costs megabytes a file: where there are more such files than a sample needs, they are taken for closed unseen.
+
+use std::collections::BTreeSet;
 
 use orchestrator_job::spec::{Format, ReadConfig};
 use orchestrator_job::{Extent, InputFile, Job, Split};
@@ -14,7 +20,7 @@ use orchestrator_storage::formats::{Compression, Format as StoredFormat};
 use orchestrator_storage::split;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::read::last_byte;
+use super::read::can_be_entered;
 use crate::context::JobContext;
 use crate::error::TaskError;
 use crate::source;
@@ -34,15 +40,12 @@ pub(super) struct Unit {
     input: InputFile,
     /// Where it begins and ends in the file.
     range: (u64, u64),
-    /// Whether it is read to where reading stops, for no record behind its end tells where that is.
-    is_closed: bool,
 }
 
 impl Unit {
     /// Its size as it lies in the input.
     pub(super) fn bytes(&self) -> u64 {
-        let end = if self.is_closed { last_byte(self.range.1, &self.input) } else { self.range.1 };
-        end - self.range.0
+        self.range.1 - self.range.0
     }
 
     fn is_whole(&self) -> bool {
@@ -95,8 +98,8 @@ pub(super) struct Choice {
     pub(super) all_bytes: u64,
     /// Which part of the records of a chosen unit is taken.
     pub(super) of_records: f64,
-    /// Compressed files that are one unit though they are big, for they cannot be entered.
-    pub(super) closed: usize,
+    /// Compressed files among them that are one unit though they are big, for they cannot be entered; and their bytes.
+    pub(super) closed: (usize, u64),
 }
 
 /// Chooses units for a sample of `fraction` of all records.
@@ -107,7 +110,57 @@ pub(super) fn choose(
     seed: u64,
 ) -> Result<Choice, TaskError> {
     let read = source::config_of(&context.job)?;
-    let units: Vec<Unit> = inputs.iter().flat_map(|input| cut(read, input)).collect();
+    let mut closed = taken_for_closed(read, inputs)?;
+    let mut open: BTreeSet<String> = BTreeSet::new();
+    loop {
+        let choice = draw(read, inputs, &closed, fraction, seed);
+        let before = closed.len();
+        for unit in choice.units.iter().filter(|unit| !unit.is_whole()) {
+            let (format, compression) = source::format(read, &unit.input)?;
+            let url = &unit.input.url;
+            if compression == Compression::None
+                || format.seeks()
+                || open.contains(url)
+                || closed.contains(url)
+            {
+                continue;
+            }
+            let enters = can_be_entered(context, unit.input.clone(), unit.range.0.max(1))?;
+            if enters {
+                open.insert(url.clone())
+            } else {
+                closed.insert(url.clone())
+            };
+        }
+        // Each turn finds a file closed, or is the last.
+        if closed.len() == before {
+            return Ok(choice);
+        }
+    }
+}
+
+/// Files that are not looked into: big ones of compressed lines, where there are more of them than units are needed.
+fn taken_for_closed(read: &ReadConfig, inputs: &[InputFile]) -> Result<BTreeSet<String>, TaskError> {
+    let mut found = BTreeSet::new();
+    for input in inputs.iter().filter(|input| is_cut(read, input)) {
+        let (format, compression) = source::format(read, input)?;
+        if format == StoredFormat::Jsonl && compression != Compression::None {
+            found.insert(input.url.clone());
+        }
+    }
+    Ok(if found.len() > LEAST_UNITS { found } else { BTreeSet::new() })
+}
+
+/// Draws units, where `closed` files are known to be one each.
+fn draw(
+    read: &ReadConfig,
+    inputs: &[InputFile],
+    closed: &BTreeSet<String>,
+    fraction: f64,
+    seed: u64,
+) -> Choice {
+    let units: Vec<Unit> =
+        inputs.iter().flat_map(|input| cut(read, input, closed.contains(&input.url))).collect();
     let all = units.len();
     let all_bytes = units.iter().map(Unit::bytes).sum();
     let wanted = (SPREAD * fraction * all as f64).ceil() as usize;
@@ -119,51 +172,26 @@ pub(super) fn choose(
     let mut places: Vec<usize> = hashed.into_iter().map(|(_, place)| place).collect();
     places.sort_unstable();
     let chosen: Vec<Unit> = places.into_iter().filter_map(|place| units.get(place).cloned()).collect();
-    let mut choice = Choice {
+    let whole = chosen.iter().filter(|unit| closed.contains(&unit.input.url));
+    Choice {
         of_records: (fraction * all as f64 / count.max(1) as f64).min(1.0),
+        closed: (whole.clone().count(), whole.map(Unit::bytes).sum()),
         units: chosen,
         all,
         all_bytes,
-        closed: 0,
-    };
-    choice.open(context, read)?;
-    Ok(choice)
-}
-
-impl Choice {
-    /// Of ranges of a compressed file that has no place to be entered at, its beginning stands for all: whatever is behind could only
-    /// be reached by decompressing all before it.
-    fn open(&mut self, context: &JobContext, read: &ReadConfig) -> Result<(), TaskError> {
-        let mut closed: Vec<String> = Vec::new();
-        let mut open: Vec<String> = Vec::new();
-        for unit in &mut self.units {
-            let (format, compression) = source::format(read, &unit.input)?;
-            if unit.is_whole() || compression == Compression::None || format.seeks() {
-                continue;
-            }
-            let url = &unit.input.url;
-            if !open.contains(url) && !closed.contains(url) {
-                // Members of compressed lines may begin within a line, and nothing tells.
-                let enters = format != StoredFormat::Jsonl
-                    && super::read::can_be_entered(context, unit.input.clone(), unit.range.0.max(1))?;
-                if enters { open.push(url.clone()) } else { closed.push(url.clone()) }
-            }
-            if closed.contains(url) {
-                (unit.range, unit.is_closed) = ((0, unit.bytes()), true);
-            }
-        }
-        self.closed = closed.len();
-        // Several ranges of one such file are its one beginning.
-        self.units.dedup_by(|one, two| one.is_closed && two.is_closed && one.input == two.input);
-        Ok(())
     }
 }
 
-/// The units of one input.
-fn cut(read: &ReadConfig, input: &InputFile) -> Vec<Unit> {
+/// Whether a file is big enough to be cut into ranges, and of a format that can be.
+fn is_cut(read: &ReadConfig, input: &InputFile) -> bool {
     let has_records = read.run.is_none() && read.format_of(&input.source).is_some_and(Format::has_records);
-    let unit = |range| Unit { input: input.clone(), range, is_closed: false };
-    if !has_records || input.bytes <= 2 * RANGE_BYTES {
+    has_records && input.bytes > 2 * RANGE_BYTES
+}
+
+/// The units of one input.
+fn cut(read: &ReadConfig, input: &InputFile, is_closed: bool) -> Vec<Unit> {
+    let unit = |range| Unit { input: input.clone(), range };
+    if is_closed || !is_cut(read, input) {
         return vec![unit((0, input.bytes))];
     }
     let count = input.bytes / RANGE_BYTES;
@@ -180,4 +208,45 @@ pub(super) fn indexed_bytes(job: &Job, inputs: &[InputFile]) -> u64 {
         big && format.is_some_and(|it| it.has_records() && !matches!(it, Format::Parquet | Format::Arrow))
     };
     inputs.iter().filter(is_indexed).map(|input| input.bytes).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inputs(count: usize, ending: &str) -> Vec<InputFile> {
+        let input = |number: usize| InputFile {
+            url: format!("/corpus/{number:03}.{ending}"),
+            source: format!("{number:03}.{ending}"),
+            bytes: 100 << 20,
+            stamp: String::new(),
+        };
+        (0..count).map(input).collect()
+    }
+
+    #[test]
+    fn many_files_of_compressed_lines_are_units_and_few_are_looked_into() {
+        let read = ReadConfig::default();
+        let closed = |count, ending| taken_for_closed(&read, &inputs(count, ending)).expect("known formats");
+        for (count, ending, expected) in [
+            (LEAST_UNITS, "jsonl.gz", 0),
+            (100, "jsonl.gz", 100),
+            (100, "jsonl.zst", 100),
+            (100, "warc.gz", 0),
+            (100, "jsonl", 0),
+            (100, "parquet", 0),
+        ] {
+            assert_eq!(closed(count, ending).len(), expected, "{count} {ending}");
+        }
+        let files = inputs(100, "jsonl.gz");
+        let choice = draw(&read, &files, &closed(100, "jsonl.gz"), 0.001, 7);
+        assert_eq!((choice.all, choice.units.len()), (100, LEAST_UNITS));
+        assert!(choice.units.iter().all(Unit::is_whole));
+        assert_eq!(choice.closed, (LEAST_UNITS, (LEAST_UNITS as u64) * (100 << 20)));
+        assert!((choice.of_records * LEAST_UNITS as f64 / 100.0 - 0.001).abs() < 1e-12);
+        assert_eq!(choice, draw(&read, &files, &closed(100, "jsonl.gz"), 0.001, 7));
+        let ranges = draw(&read, &inputs(100, "jsonl"), &BTreeSet::new(), 0.001, 7);
+        assert_eq!((ranges.all, ranges.closed), (1_200, (0, 0)));
+        assert!(ranges.units.len() == LEAST_UNITS && !ranges.units.iter().any(Unit::is_whole));
+    }
 }

@@ -1,10 +1,12 @@
 //! JSON Lines: an object per non-blank line.
 
+use std::time::Instant;
+
 use serde_json::{Map, Value};
 
 use super::decoder::Fault;
 use super::scanner::Line;
-use super::{Body, Framed, RawKind, RawRecord, ReaderOptions, Scanner, Start, gap_cause};
+use super::{Body, Choice, Framed, RawKind, RawRecord, ReaderOptions, Scanner, Start, gap_cause};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -14,11 +16,17 @@ pub(super) struct Reader {
     ordinal: u64,
     options: ReaderOptions,
     scan: bool,
+    choice: Option<Box<dyn Choice>>,
 }
 
 impl Reader {
     pub(super) fn new(scanner: Scanner, start: Start, options: &ReaderOptions, scan: bool) -> Self {
-        Self { scanner, ordinal: start.ordinal, options: options.clone(), scan }
+        Self { scanner, ordinal: start.ordinal, options: options.clone(), scan, choice: None }
+    }
+
+    /// Parses chosen lines alone.
+    pub(super) fn choosing(self, choice: Box<dyn Choice>) -> Self {
+        Self { choice: Some(choice), ..self }
     }
 
     fn kind(&mut self, line: Line) -> Option<RawKind> {
@@ -35,13 +43,18 @@ impl Reader {
         if text.is_empty() {
             return None;
         }
-        if self.scan {
+        let is_spared = self.choice.as_ref().is_some_and(|choice| !choice.takes(self.ordinal));
+        if self.scan || is_spared {
             return Some(RawKind::NotADocument { reason: String::new() });
         }
+        let begun = self.choice.as_ref().map(|_| Instant::now());
         let body = match gap_cause(&line) {
             Some(cause) => Err(cause),
             None => parse(text, &self.options),
         };
+        if let (Some(choice), Some(begun)) = (&self.choice, begun) {
+            choice.understood(begun.elapsed());
+        }
         Some(match body {
             Ok(body) => RawKind::Body(Box::new(body)),
             Err(cause) => RawKind::Malformed { cause, length },

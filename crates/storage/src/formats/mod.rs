@@ -13,6 +13,7 @@ mod decoder;
 mod files;
 mod http;
 mod jsonl;
+mod members;
 mod parquet;
 mod scanner;
 mod warc;
@@ -21,6 +22,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
+use std::time::Duration;
 
 use orchestrator_core::Media;
 use serde::{Deserialize, Serialize};
@@ -29,6 +31,7 @@ use serde_json::{Map, Value};
 pub(crate) use self::arrow::pieces as arrow_pieces;
 pub(crate) use self::decoder::mark as offset_mark;
 use self::decoder::{Decoder, Fault};
+pub use self::members::members_begin_lines;
 pub(crate) use self::scanner::Scanner;
 use crate::Error;
 
@@ -254,6 +257,36 @@ pub fn open(
         Input::Seekable(file, _) => Box::new(file),
     };
     let framed = frame(stream, format, compression, start, options, false);
+    Ok(Box::new(FramedRecords { name: name.to_owned(), framed, ended: false }))
+}
+
+/// Which records of an input are wanted.
+pub trait Choice: Send {
+    /// Whether the record with this number is.
+    fn takes(&self, ordinal: u64) -> bool;
+    /// Hears how long it took to understand one that is, where the others were spared that.
+    fn understood(&self, time: Duration);
+}
+
+/// Opens a reader as [`open`] does. Lines that are not wanted are not parsed: they come as [`RawKind::NotADocument`]. Of other
+/// formats all records come as they are.
+pub fn open_chosen(
+    name: &str,
+    input: Input,
+    format: Format,
+    compression: Compression,
+    start: Start,
+    options: &ReaderOptions,
+    choice: Box<dyn Choice>,
+) -> Result<Records, Error> {
+    let stream: Box<dyn Read + Send> = match (format, input) {
+        (Format::Jsonl, Input::Stream(stream)) => stream,
+        (Format::Jsonl, Input::Seekable(file, _)) => Box::new(file),
+        (_, input) => return open(name, input, format, compression, start, options),
+    };
+    let decoder = Decoder::new(stream, compression, start.offset, options.max_ratio);
+    let scanner = Scanner::new(decoder, compression == Compression::None, start.offset);
+    let framed = Box::new(jsonl::Reader::new(scanner, start, options, false).choosing(choice));
     Ok(Box::new(FramedRecords { name: name.to_owned(), framed, ended: false }))
 }
 
