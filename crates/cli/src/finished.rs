@@ -2,14 +2,11 @@
 
 use orchestrator_analytics::{self as analytics, Run};
 use orchestrator_job::{Job, Resolved};
-use orchestrator_storage::{RelativePath, Store};
+use orchestrator_storage::Store;
 
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::job_file::{self, Loaded};
-
-/// The largest `job.yaml` that is compared.
-const YAML_BYTES_MAX: u64 = 32 << 20;
 
 /// What is to be done about a job.
 pub(crate) enum Taken {
@@ -48,8 +45,7 @@ fn finished_output(job: &Job) -> Option<String> {
     if !run.is_finished() || analytics::stored_report(&run).ok()?.is_none() {
         return None;
     }
-    let yaml =
-        Store::open(&output).ok()?.read_all(&RelativePath::new("job.yaml").ok()?, YAML_BYTES_MAX).ok()?;
+    let yaml = orchestrator_storage::read_job(&Store::open(&output).ok()?).ok()?;
     let before = orchestrator_job::parse(&String::from_utf8_lossy(&yaml), "job.yaml").ok()?;
     let [before, after] = [before.job, job.clone()].map(|job| Job { output: output.clone(), ..job });
     orchestrator_job::difference(&before, &after).is_empty().then_some(output)

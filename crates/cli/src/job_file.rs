@@ -8,7 +8,7 @@ use orchestrator_job::{
     InputFile, Job, JobFile, Resolved, Stage, StageFile, Surroundings, decode, takes_glob,
 };
 use orchestrator_pipeline::inputs;
-use orchestrator_storage::{AllowedRoots, Entry, OpenOptions, Store};
+use orchestrator_storage::{AllowedRoots, Entry, JOB_BYTES_MAX, OpenOptions, Store};
 use orchestrator_text::perplexity::PerplexityStep;
 use orchestrator_text::quality::{QualityError, QualityModel, QualityStep};
 use orchestrator_text::tokenizer::{Tokenizer, TokenizerError, TokenizerSource};
@@ -28,10 +28,12 @@ pub(crate) struct Loaded {
 
 /// Reads, checks and resolves a job file.
 pub(crate) fn load(path: &Path) -> Result<Loaded, Failure> {
-    let bytes = std::fs::read(path)
+    let bytes = read_bounded(path)
         .with_context(|| format!("the job file `{}` cannot be read", path.display()))
         .map_err(Failure::usage)?;
     let name = path.display().to_string();
+    let too_large = |error: anyhow::Error| Failure::usage(error.context(format!("`{name}` is too large")));
+    check_size(bytes.len() as u64).map_err(too_large)?;
     let file = orchestrator_job::parse(&decode(bytes, &name)?, &name)?;
     let directory = path
         .parent()
@@ -46,7 +48,26 @@ pub(crate) fn load(path: &Path) -> Result<Loaded, Failure> {
             .collect(),
     };
     let job = file.resolve(&surroundings)?;
+    let yaml = job.to_yaml().context("the job cannot be written down")?;
+    check_size(yaml.len() as u64).map_err(too_large)?;
     Ok(Loaded { file, job })
+}
+
+/// A file's bytes, as far as a job may have them, and one more where it has more.
+fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(JOB_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Refuses a job that is larger than what tasks and later commands read of `job.yaml`.
+pub(crate) fn check_size(bytes: u64) -> Result<(), anyhow::Error> {
+    anyhow::ensure!(
+        bytes <= JOB_BYTES_MAX,
+        "a job has {JOB_BYTES_MAX} bytes at most, also with every default written out: expected paths with globs, or lists in \
+         files of their own, where this one has many entries"
+    );
+    Ok(())
 }
 
 /// A job that cannot begin.

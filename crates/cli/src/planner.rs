@@ -10,6 +10,8 @@ use orchestrator_scheduler::{PhaseKind as SchedulerPhase, PhaseSpec};
 use orchestrator_storage::AllowedRoots;
 use orchestrator_storage::manifest::InputEntry;
 
+use crate::job_file;
+
 /// Plans jobs for a coordinator.
 pub(crate) struct JobPlanner {
     /// Where outputs may lie.
@@ -39,12 +41,14 @@ impl Planner for JobPlanner {
         let prints = fingerprints(&resolved, orchestrator_worker::cpu_level());
         let job = &resolved.job;
         self.roots.check(&job.output).map_err(|error| wrong(&error))?;
+        let yaml = job.to_yaml().map_err(|error| wrong(&error))?;
+        job_file::check_size(yaml.len() as u64).map_err(|error| wrong(&error))?;
         Ok(PlannedJob {
             name: job.name.clone(),
             output: job.output.clone(),
             max_attempts: job.max_attempts,
             products: PRODUCTS.map(|(stage, path)| (stage.to_owned(), path.to_owned())).into(),
-            yaml: job.to_yaml().map_err(|error| wrong(&error))?,
+            yaml,
             frozen: serde_json::to_string_pretty(&resolved.files).map_err(|error| wrong(&error))?,
             phases: plan.phases.iter().map(|phase| phase_spec(&plan, phase, &prints)).collect(),
             stages: plan

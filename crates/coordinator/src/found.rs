@@ -12,8 +12,6 @@ const FILES: [&str; 5] = ["job.yaml", "report.html", "report.json", "metrics.jso
 const DIRECTORIES: [&str; 4] = ["stages", "tokens", "checkpoints", "model"];
 /// Written at the very end of a job.
 const LAST: &str = "report.json";
-/// The largest `job.yaml` that is compared.
-const YAML_BYTES_MAX: u64 = 32 << 20;
 
 /// What was found.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,11 +46,8 @@ pub(crate) fn look(store: &Store, planned: &PlannedJob) -> Result<Found, Error> 
         }
         return Ok(Found::Nothing);
     }
-    let yaml = RelativePath::new("job.yaml")?;
-    let yaml = match store.try_stat(&yaml)? {
-        Some(_) => Some(String::from_utf8_lossy(&store.read_all(&yaml, YAML_BYTES_MAX)?).into_owned()),
-        None => None,
-    };
+    let yaml = orchestrator_storage::try_read_job(store)?;
+    let yaml = yaml.map(|yaml| String::from_utf8_lossy(&yaml).into_owned());
     let mut is_finished = file(LAST)?;
     for stage in &planned.stages {
         for manifest in &stage.manifests {

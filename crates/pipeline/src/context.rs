@@ -48,8 +48,6 @@ pub struct JobContext {
     pub(crate) sample: Option<RecordSample>,
 }
 
-/// The largest job file that is read.
-const JOB_FILE_LIMIT: u64 = 4 << 20;
 /// The longest list of frozen files: examples may be thousands.
 const FROZEN_FILES_LIMIT: u64 = 256 << 20;
 
@@ -88,7 +86,7 @@ impl JobContext {
     }
 
     fn with_files(output: Store, host: Host, files: Vec<StageFile>) -> Result<Self, LoadError> {
-        let text = String::from_utf8(output.read_all(&RelativePath::new("job.yaml")?, JOB_FILE_LIMIT)?)?;
+        let text = String::from_utf8(orchestrator_storage::read_job(&output)?)?;
         let job = orchestrator_job::parse(&text, "job.yaml")?.job;
         let frozen = files.into_iter().map(|file| (file.file.url.clone(), file.file)).collect();
         let plan = Plan::new(&job);

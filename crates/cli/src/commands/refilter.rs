@@ -11,16 +11,13 @@ use orchestrator_job::Job;
 use orchestrator_pipeline::Host;
 use orchestrator_pipeline::refilter::{self, Move, RefilterError, Refiltered, StageOutcome};
 use orchestrator_storage::documents::MovesWriter;
-use orchestrator_storage::{AllowedRoots, RelativePath, Store};
+use orchestrator_storage::{AllowedRoots, Store};
 
 use crate::args::RefilterArgs;
 use crate::console::{Console, count, table};
 use crate::failure::Failure;
 use crate::job_file;
 use crate::reporter::AnalyticsReporter;
-
-/// The largest job file of a run that is read.
-const JOB_FILE_LIMIT: u64 = 4 << 20;
 
 /// Says what other thresholds would do to a run's documents.
 pub(crate) fn run(args: &RefilterArgs, console: &Console) -> Result<(), Failure> {
@@ -67,11 +64,9 @@ fn failure(error: RefilterError) -> Failure {
 
 /// The job that a run was made by.
 fn job_of(output: &Store, run: &str) -> Result<Job, Failure> {
-    let path = RelativePath::new("job.yaml").map_err(Failure::usage)?;
-    if output.try_stat(&path).map_err(Failure::usage)?.is_none() {
-        return Err(Failure::usage(anyhow!("`{run}` is no run: expected a directory with `job.yaml`")));
-    }
-    let bytes = output.read_all(&path, JOB_FILE_LIMIT).map_err(Failure::usage)?;
+    let bytes = orchestrator_storage::try_read_job(output)
+        .map_err(Failure::usage)?
+        .ok_or_else(|| Failure::usage(anyhow!("`{run}` is no run: expected a directory with `job.yaml`")))?;
     let text =
         String::from_utf8(bytes).context("`job.yaml` of the run is not UTF-8").map_err(Failure::usage)?;
     Ok(orchestrator_job::parse(&text, "job.yaml")?.job)

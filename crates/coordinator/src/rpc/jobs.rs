@@ -29,8 +29,8 @@ use crate::planner::{PlannedJob, Planner};
 const WATCH_EVERY: Duration = Duration::from_millis(250);
 /// A watch is repeated after so long even if nothing durable changed: progress is not durable.
 const WATCH_AT_LEAST: Duration = Duration::from_secs(1);
-/// The largest job that is taken, in bytes.
-const JOB_BYTES_MAX: usize = 32 << 20;
+/// The largest job that is taken, in bytes: with the list of its inputs, which `job.yaml` has not.
+const RESOLVED_BYTES_MAX: usize = 32 << 20;
 
 type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -121,9 +121,9 @@ impl Jobs for JobsService {
     async fn submit(&self, request: Request<SubmitRequest>) -> Result<Response<SubmitReply>, Status> {
         let SubmitRequest { resolved_job, priority, reuse } = request.into_inner();
         let invalid = |error: &dyn std::fmt::Display| status(ErrorCode::InvalidInput, error);
-        if resolved_job.len() > JOB_BYTES_MAX {
+        if resolved_job.len() > RESOLVED_BYTES_MAX {
             return Err(invalid(&format!(
-                "the job has {} bytes, expected at most {JOB_BYTES_MAX}",
+                "the job with the list of its inputs has {} bytes, expected at most {RESOLVED_BYTES_MAX}",
                 resolved_job.len()
             )));
         }

@@ -7,16 +7,13 @@ use orchestrator_storage::{Entry, RelativePath, Store};
 
 use super::{InputError, InputFault, about};
 
-/// The largest job file of an earlier run that is read.
-const JOB_FILE_LIMIT: u64 = 4 << 20;
-
 /// The index that the dedup stage of an earlier run left, made with the same options as `config`.
 pub fn index_of_run(run: &str, config: &DedupConfig) -> Result<Vec<(String, Entry)>, InputError> {
     let wrong = |message: String| InputError::Index { run: run.to_owned(), message };
     let base = run.trim_end_matches('/');
     let store = Store::open(base)?;
-    let text = store.read_all(&RelativePath::new("job.yaml")?, JOB_FILE_LIMIT)?;
-    let text = String::from_utf8(text).map_err(|_| wrong("its `job.yaml` is not UTF-8".to_owned()))?;
+    let text = String::from_utf8(orchestrator_storage::read_job(&store)?)
+        .map_err(|_| wrong("its `job.yaml` is not UTF-8".to_owned()))?;
     let job = orchestrator_job::parse(&text, "job.yaml").map_err(|error| wrong(error.to_string()))?.job;
     let mut reason = "it has no finished `dedup` stage with `index: true`".to_owned();
     for (number, stage) in (0u32..).zip(&job.pipeline) {
