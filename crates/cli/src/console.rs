@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table};
+pub(crate) use orchestrator_core::units::count;
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -166,19 +167,6 @@ pub(crate) fn digits(number: f64) -> String {
     }
 }
 
-/// `1234567` as `1,234,567`.
-pub(crate) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// `part` of `whole` in per cent; a dash when there is no whole.
 pub(crate) fn percent(part: u64, whole: u64) -> String {
     if whole == 0 { "–".to_owned() } else { format!("{:.1} %", 100.0 * part as f64 / whole as f64) }
@@ -217,13 +205,5 @@ mod tests {
     fn numbers_have_the_digits_that_people_read() {
         let shown = [0.000_059_999_999_999_999_995, 6e-4, 3.216_987_654, 0.0, 120.0, 1e300].map(digits);
         assert_eq!(shown, ["6e-5", "0.0006", "3.21699", "0", "120", "1e300"]);
-    }
-
-    #[test]
-    fn numbers_are_grouped_in_threes() {
-        assert_eq!(count(0), "0");
-        assert_eq!(count(999), "999");
-        assert_eq!(count(1_000), "1,000");
-        assert_eq!(count(1_234_567), "1,234,567");
     }
 }

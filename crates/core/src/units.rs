@@ -107,9 +107,28 @@ impl schemars::JsonSchema for ByteSize {
     }
 }
 
+/// A whole number with its thousands apart: `1,234,567`.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_grouped_in_threes() {
+        let shown = [0, 999, 1_000, 1_234_567, u64::MAX].map(count);
+        assert_eq!(shown, ["0", "999", "1,000", "1,234,567", "18,446,744,073,709,551,615"]);
+    }
 
     #[test]
     fn sizes_are_read_as_people_write_them() {

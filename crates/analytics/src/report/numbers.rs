@@ -1,17 +1,6 @@
 //! Numbers as people read them.
 
-/// A whole number with its thousands apart.
-pub(super) fn count(value: u64) -> String {
-    let digits = value.to_string();
-    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
+pub(super) use orchestrator_core::units::count;
 
 /// A large number in three digits: `12.3 M`.
 pub(super) fn short(value: u64) -> String {
@@ -65,7 +54,6 @@ mod tests {
 
     #[test]
     fn numbers_read_well() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(
             [999_999, 1_000_000, 12_345_678, 2_500_000_000].map(short),
             ["999,999", "1.00 M", "12.3 M", "2.50 G"]
