@@ -45,14 +45,15 @@ impl HeldOut {
         }
     }
 
-    /// Chooses `fraction` of the documents. `ids` gives all ids anew each time it is called.
+    /// Chooses `fraction` of the documents, and says how many there are where it looked. `ids` gives all ids anew each time it
+    /// is called: twice at most.
     pub(crate) fn choose<E, I: Iterator<Item = Result<DocumentId, E>>>(
         fraction: f64,
         seed: u64,
         mut ids: impl FnMut() -> Result<I, E>,
-    ) -> Result<Self, E> {
+    ) -> Result<(Self, Option<u64>), E> {
         if fraction <= 0.0 {
-            return Ok(Self::None);
+            return Ok((Self::None, None));
         }
         let mut buckets = vec![0_u64; BUCKETS];
         let mut documents = 0;
@@ -61,7 +62,7 @@ impl HeldOut {
             documents += 1;
         }
         if documents < FEW_DOCUMENTS {
-            return Ok(Self::Tail { millionths: (fraction * 1e6) as u32 });
+            return Ok((Self::Tail { millionths: (fraction * 1e6) as u32 }, Some(documents)));
         }
         let count = ((documents as f64 * fraction).round() as u64).clamp(1, documents - 1);
         // The bucket in which the last held-out document lies, and how many of it are held out.
@@ -81,7 +82,7 @@ impl HeldOut {
         }
         candidates.sort_unstable();
         let (hash, id) = candidates[(count - before - 1) as usize];
-        Ok(Self::Documents { hash, id, seed, count })
+        Ok((Self::Documents { hash, id, seed, count }, Some(documents)))
     }
 }
 
@@ -102,8 +103,15 @@ mod tests {
     use super::*;
 
     fn choose(ids: &[u128], fraction: f64, seed: u64) -> HeldOut {
-        let all = || Ok::<_, Infallible>(ids.iter().map(|&id| Ok(DocumentId(id))));
-        HeldOut::choose(fraction, seed, all).unwrap_or_else(|never| match never {})
+        let mut passes = 0;
+        let all = || {
+            passes += 1;
+            Ok::<_, Infallible>(ids.iter().map(|&id| Ok(DocumentId(id))))
+        };
+        let (chosen, documents) = HeldOut::choose(fraction, seed, all).unwrap_or_else(|never| match never {});
+        assert!(passes <= 2, "{passes} passes over the ids");
+        assert_eq!(documents, (fraction > 0.0).then_some(ids.len() as u64));
+        chosen
     }
 
     proptest! {

@@ -21,11 +21,12 @@ const TOKENIZER_LIMIT: u64 = 256 << 20;
 /// Writes `held-out.json` and `tokens/tokenizer.json`.
 pub(crate) fn run(context: &TaskContext, stage: u32, parts: &[PartRef]) -> Result<TaskOutcome, TaskError> {
     let config = config(context, stage)?;
-    let documents = count(context, parts, config)?;
-    let held_out = HeldOut::choose(context.job.job.validation_fraction(), context.job.job.seed, || {
-        context.progress.check()?;
-        Ok::<_, TaskError>(ids(context, parts, config))
-    })?;
+    let (held_out, seen) =
+        HeldOut::choose(context.job.job.validation_fraction(), context.job.job.seed, || {
+            context.progress.check()?;
+            Ok::<_, TaskError>(ids(context, parts, config))
+        })?;
+    let documents = count(context, parts, config, seen)?;
     let tokenizer = match &config.train {
         Some(options) => learn(context, parts, config, options, &held_out)?,
         None => load(context, config)?,
@@ -44,15 +45,19 @@ pub(crate) fn run(context: &TaskContext, stage: u32, parts: &[PartRef]) -> Resul
     })
 }
 
-/// How many documents become tokens; an error where the stage's languages leave none.
-fn count(context: &TaskContext, parts: &[PartRef], config: &TokenizeConfig) -> Result<u64, TaskError> {
+/// How many documents become tokens: those that were seen, if they were; an error where the stage's languages leave none.
+fn count(
+    context: &TaskContext,
+    parts: &[PartRef],
+    config: &TokenizeConfig,
+    seen: Option<u64>,
+) -> Result<u64, TaskError> {
     let all = parts.iter().map(|part| part.rows).sum();
     let Some(languages) = &config.languages else { return Ok(all) };
-    let mut documents = 0;
-    for id in ids(context, parts, config) {
-        id?;
-        documents += 1;
-    }
+    let documents = match seen {
+        Some(documents) => documents,
+        None => ids(context, parts, config).try_fold(0, |count, id| id.map(|_| count + 1))?,
+    };
     if documents == 0 && all > 0 {
         let named = languages.join("`, `");
         let message =
