@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use orchestrator_coordinator::{Journal, PhaseKind, PhaseSpec};
+use orchestrator_coordinator::{Journal, PhaseKind, PhaseSpec, Snapshot};
 use orchestrator_core::{Demand, TaskOutcome, WorkerId};
 use orchestrator_scheduler::{
     Answer, AttemptRef, Caller, Capacity, Command, Event, Fact, JobRequest, Options, Registration, Scheduler,
@@ -41,7 +41,8 @@ impl Shell {
             self.fsyncs += 1;
         }
         if self.journal.wants_snapshot(self.scheduler.state()) {
-            self.journal.snapshot(self.scheduler.state()).await.expect("the disk takes it");
+            let snapshot = Snapshot::of(self.scheduler.state()).expect("a state is JSON");
+            self.journal.write_snapshot(&snapshot).await.expect("the disk takes it");
         }
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::desk::Request;
 use crate::effects::Effects;
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Journal, JournalError, Snapshot};
 use crate::logs::Logs;
 
 /// Events that share one transaction at most.
@@ -97,8 +97,10 @@ impl Actor {
         }
         self.obey(commands);
         if self.journal.wants_snapshot(self.scheduler.state()) {
+            // Nothing happens while it waits: what was written down once stays what it is.
+            let snapshot = Snapshot::of(self.scheduler.state())?;
             let mut waiting = Waiting::default();
-            while waiting.for_room(self.journal.snapshot(self.scheduler.state()).await, stop).await? {}
+            while waiting.for_room(self.journal.write_snapshot(&snapshot).await, stop).await? {}
             self.begin += waiting.time();
         }
         Ok(())

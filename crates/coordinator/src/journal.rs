@@ -96,6 +96,17 @@ pub struct Journal {
     facts_since_snapshot: std::sync::atomic::AtomicU64,
 }
 
+/// A state as the journal keeps it.
+#[derive(Debug)]
+pub struct Snapshot(String);
+
+impl Snapshot {
+    /// Writes a state down, which for a large one takes a while.
+    pub fn of(state: &State) -> Result<Self, JournalError> {
+        Ok(Self(serde_json::to_string(state)?))
+    }
+}
+
 /// What a journal held when it was opened.
 #[derive(Debug)]
 pub struct Recovered {
@@ -220,14 +231,14 @@ impl Journal {
         facts > 2 * tasks as u64
     }
 
-    /// Replaces the log by the state that it folds to.
-    pub async fn snapshot(&self, state: &State) -> Result<(), JournalError> {
-        let text = serde_json::to_string(state)?;
+    /// Replaces the log by the state that it folds to, which is a [`Snapshot`] of now: every batch must be in it. One that
+    /// finds no room can be written again as it is.
+    pub async fn write_snapshot(&self, snapshot: &Snapshot) -> Result<(), JournalError> {
         let mut connection = self.connection.lock().await;
         let database = |source| database(&self.path, source);
         let mut transaction = connection.begin().await.map_err(database)?;
         sqlx::query("INSERT OR REPLACE INTO snapshot (id, state) VALUES (1, ?)")
-            .bind(text)
+            .bind(snapshot.0.as_str())
             .execute(&mut *transaction)
             .await
             .map_err(database)?;

@@ -29,7 +29,7 @@ mod service;
 mod waits;
 
 pub use error::CoordinatorError;
-pub use journal::{Journal, JournalError, Recovered};
+pub use journal::{Journal, JournalError, Recovered, Snapshot};
 pub use options::{CoordinatorOptions, TlsOptions};
 pub use orchestrator_scheduler::{PhaseKind, PhaseSpec};
 pub use planner::{Expansion, PlanError, PlannedJob, PlannedStage, Planner};
