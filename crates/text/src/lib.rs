@@ -19,6 +19,7 @@ pub mod ngram;
 pub mod perplexity;
 pub mod pii;
 pub mod quality;
+mod scored;
 pub mod step;
 pub mod tokenizer;
 pub mod words;

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ngram::{ArpaError, Model, Scratch, Smoothing, Tokens, TrainConfig};
+use crate::scored;
 use crate::step::{Better, ConfigError, Languages, Ranking, Scorer, Step, applies};
 
 /// The metadata key that documents get.
@@ -116,37 +117,26 @@ impl PerplexityTraining {
 impl PerplexityConfig {
     /// Refuses what contradicts itself.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        match (&self.model, &self.train) {
-            (None, None) => return Err(ConfigError::new("model", "is missing: expected `model` or `train`")),
-            (Some(_), Some(_)) => {
-                return Err(ConfigError::new("train", "stands beside `model`: expected one of the two"));
+        scored::check_model(self.model.is_some(), self.train.is_some())?;
+        if let Some(train) = &self.train {
+            scored::check_examples("train.paths", &train.paths)?;
+            let options = train.options(self.tokens);
+            options.validate().map_err(|error| ConfigError::new("train", error.to_string()))?;
+            if train.max_ngrams > self.max_ngrams {
+                let most = self.max_ngrams;
+                let message = format!(
+                    "{} is above the stage's own, {most}: the model would not be read",
+                    train.max_ngrams
+                );
+                return Err(ConfigError::new("train.max_ngrams", message));
             }
-            (None, Some(train)) if train.paths.is_empty() => {
-                return Err(ConfigError::new("train.paths", "is empty: expected at least one path"));
-            }
-            (None, Some(train)) => {
-                let options = train.options(self.tokens);
-                options.validate().map_err(|error| ConfigError::new("train", error.to_string()))?;
-                if train.max_ngrams > self.max_ngrams {
-                    let most = self.max_ngrams;
-                    let message = format!(
-                        "{} is above the stage's own, {most}: the model would not be read",
-                        train.max_ngrams
-                    );
-                    return Err(ConfigError::new("train.max_ngrams", message));
-                }
-            }
-            (Some(_), None) => {}
         }
         for (key, value) in [("max_perplexity", self.max_perplexity), ("min_perplexity", self.min_perplexity)]
         {
             if let Some(value) = value.filter(|value| !value.is_finite() || *value < 1.0) {
                 return Err(ConfigError::new(key, format!("{value} is out of range: expected 1 or more")));
             }
-            if value.is_some() && self.keep_fraction.is_some() {
-                let message = format!("stands beside `{key}`: expected one of the two");
-                return Err(ConfigError::new("keep_fraction", message));
-            }
+            scored::check_alone("keep_fraction", self.keep_fraction.is_some(), &[(key, value.is_some())])?;
         }
         if let (Some(least), Some(most)) = (self.min_perplexity, self.max_perplexity)
             && least > most
@@ -154,10 +144,7 @@ impl PerplexityConfig {
             let message = format!("{least} is above `max_perplexity`, {most}: nothing would be kept");
             return Err(ConfigError::new("min_perplexity", message));
         }
-        if let Some(value) = self.keep_fraction.filter(|value| !(*value > 0.0 && *value <= 1.0)) {
-            let message = format!("{value} is out of range: expected more than 0, up to 1");
-            return Err(ConfigError::new("keep_fraction", message));
-        }
+        scored::check_keep_fraction(self.keep_fraction)?;
         Ok(())
     }
 

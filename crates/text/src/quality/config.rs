@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{QUALITY_SCORE, record};
 use crate::fasttext::{self, TrainConfig, TrainLoss, Trainer};
-use crate::linear;
 use crate::step::{Better, ConfigError, Languages, Ranking};
+use crate::{linear, scored};
 
 /// Scores documents with a classifier and drops the low ones by the rule `quality`, with the score.
 ///
@@ -180,55 +180,32 @@ impl QualityTraining {
 impl QualityConfig {
     /// Refuses what contradicts itself.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        match (&self.model, &self.train) {
-            (None, None) => return Err(ConfigError::new("model", "is missing: expected `model` or `train`")),
-            (Some(_), Some(_)) => {
-                return Err(ConfigError::new("train", "stands beside `model`: expected one of the two"));
+        scored::check_model(self.model.is_some(), self.train.is_some())?;
+        if let Some(train) = &self.train {
+            scored::check_examples("train.positive", &train.positive)?;
+            scored::check_examples("train.negative", &train.negative)?;
+            train.validate().map_err(|error| ConfigError::new("train", error.to_string()))?;
+            if self.label == QualityTraining::NEGATIVE {
+                return Err(ConfigError::new("label", "is the negative examples' own: expected another"));
             }
-            (None, Some(train)) => {
-                for (key, paths) in [("train.positive", &train.positive), ("train.negative", &train.negative)]
-                {
-                    if paths.is_empty() {
-                        return Err(ConfigError::new(key, "is empty: expected at least one path"));
-                    }
-                }
-                train.validate().map_err(|error| ConfigError::new("train", error.to_string()))?;
-                if self.label == QualityTraining::NEGATIVE {
-                    return Err(ConfigError::new("label", "is the negative examples' own: expected another"));
-                }
-            }
-            (Some(_), None) => {}
         }
         let name = self.label.strip_prefix("__label__").unwrap_or_default();
         if name.is_empty() || name.contains(char::is_whitespace) {
             let message = format!("`{}` is no label: expected `__label__` and a name", self.label);
             return Err(ConfigError::new("label", message));
         }
-        if self.threshold.is_some() && self.keep_fraction.is_some() {
-            return Err(ConfigError::new(
-                "keep_fraction",
-                "stands beside `threshold`: expected one of the two",
-            ));
+        let (threshold, keep_fraction) =
+            (("threshold", self.threshold.is_some()), ("keep_fraction", self.keep_fraction.is_some()));
+        scored::check_alone("keep_fraction", self.keep_fraction.is_some(), &[threshold])?;
+        scored::check_alone("pareto", self.pareto.is_some(), &[threshold, keep_fraction])?;
+        if let Some(alpha) = self.pareto.filter(|alpha| !alpha.is_finite() || *alpha <= 0.0) {
+            let message = format!("{alpha} is out of range: expected a number above 0");
+            return Err(ConfigError::new("pareto", message));
         }
-        if let Some(alpha) = self.pareto {
-            if self.threshold.is_some() || self.keep_fraction.is_some() {
-                let message = "stands beside `threshold` or `keep_fraction`: expected one of them";
-                return Err(ConfigError::new("pareto", message));
-            }
-            if !alpha.is_finite() || alpha <= 0.0 {
-                let message = format!("{alpha} is out of range: expected a number above 0");
-                return Err(ConfigError::new("pareto", message));
-            }
+        if let Some(value) = self.threshold.filter(|value| !(0.0..=1.0).contains(value)) {
+            return Err(ConfigError::new("threshold", format!("{value} is out of range: expected 0 to 1")));
         }
-        for (key, value) in [("threshold", self.threshold), ("keep_fraction", self.keep_fraction)] {
-            if let Some(value) = value.filter(|value| !(0.0..=1.0).contains(value)) {
-                return Err(ConfigError::new(key, format!("{value} is out of range: expected 0 to 1")));
-            }
-        }
-        if let Some(fraction) = self.keep_fraction.filter(|fraction| *fraction <= 0.0) {
-            let message = format!("{fraction} is out of range: expected more than 0, up to 1");
-            return Err(ConfigError::new("keep_fraction", message));
-        }
+        scored::check_keep_fraction(self.keep_fraction)?;
         Ok(())
     }
 
