@@ -145,3 +145,30 @@ fn credentials_are_not_in_what_is_said_of_them() {
         assert!(!ran.stderr.contains(secret), "{}", ran.stderr);
     }
 }
+
+#[test]
+fn a_job_that_later_commands_could_not_read_is_refused_when_it_is_handed_in() {
+    let scene = scene();
+    let job = "pipeline:\n  - read: {paths: [a.jsonl]}\n";
+    scene.job("large", &format!("# {}\n{job}", "x".repeat(5 << 20)));
+    // Small as a file, and large with every path made absolute.
+    let grown = format!("{}/grown", ["a-directory-with-a-long-name"; 6].join("/"));
+    let paths = "x, ".repeat(40_000);
+    let text = format!("name: grown\noutput: grown\npipeline:\n  - read: {{paths: [{paths}x]}}\n");
+    scene.write(&format!("{grown}.yaml"), text);
+    for name in ["large", grown.as_str()] {
+        let file = format!("{name}.yaml");
+        for verb in ["validate", "plan", "run"] {
+            let ran = scene.run(&[verb, &file]).ended(2);
+            assert!(ran.stdout.is_empty(), "{}", ran.stdout);
+            for wanted in [file.as_str(), "too large", "4194304 bytes at most"] {
+                assert!(ran.stderr.contains(wanted), "{verb} {name}: `{wanted}` in {:.400}", ran.stderr);
+            }
+        }
+        assert!(!scene.path(name).exists(), "nothing was begun");
+    }
+    // One that lies in an output is no run's of ours, and is not read whole.
+    scene.write("foreign/job.yaml", format!("{job}# {}\n", "x".repeat(5 << 20)));
+    let ran = scene.run(&["refilter", "foreign", "--set", "filter.c4.min_sentences=4"]).ended(2);
+    assert!(ran.stderr.contains("job.yaml") && ran.stderr.contains("4194304"), "{:.400}", ran.stderr);
+}

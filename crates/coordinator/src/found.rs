@@ -1,6 +1,7 @@
 //! What lies in an output of which the journal knows nothing: nothing, somebody else's files, or a run whose state is gone or
 //! was not moved along.
 
+use orchestrator_core::Digest;
 use orchestrator_storage::manifest::StageManifest;
 use orchestrator_storage::{Error, RelativePath, Store};
 
@@ -52,20 +53,39 @@ pub(crate) fn look(store: &Store, planned: &PlannedJob) -> Result<Found, Error> 
     for stage in &planned.stages {
         for manifest in &stage.manifests {
             let path = RelativePath::new(manifest.as_str())?;
-            is_finished = is_finished
-                && store.try_stat(&path)?.is_some()
-                && StageManifest::read(store, &path)?.fingerprint == stage.fingerprint;
+            is_finished = is_finished && stands(store, &path, stage.fingerprint)?;
         }
     }
     Ok(Found::Run { yaml, is_finished })
+}
+
+/// Whether a stage with this fingerprint stands: a manifest that says so, and the files that it names, in their sizes. Anyone
+/// may have left it; one that cannot be read is as none.
+fn stands(store: &Store, path: &RelativePath, fingerprint: Digest) -> Result<bool, Error> {
+    if store.try_stat(path)?.is_none() {
+        return Ok(false);
+    }
+    let manifest = match StageManifest::read(store, path) {
+        Ok(manifest) => manifest,
+        Err(Error::Corrupt { .. } | Error::TooLarge { .. }) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    if manifest.fingerprint != fingerprint {
+        return Ok(false);
+    }
+    for file in &manifest.files {
+        if store.try_stat(&file.path)?.is_none_or(|found| found.bytes != file.bytes) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use orchestrator_core::Digest;
-    use orchestrator_storage::manifest::SCHEMA_VERSION;
+    use orchestrator_storage::manifest::{FileEntry, SCHEMA_VERSION};
 
     use super::*;
     use crate::planner::PlannedStage;
@@ -131,6 +151,22 @@ mod tests {
                 put("report.json");
             }
             assert_eq!(found(), Found::Run { yaml: Some("x".to_owned()), is_finished });
+        }
+        // A manifest is a claim: what it names must be there.
+        let path = StageManifest::path(0, "read").expect("a path");
+        let part = RelativePath::new("stages/00-read/part-00000.parquet").expect("a path");
+        for (bytes, is_finished) in [(7, false), (1, true)] {
+            let entry = FileEntry { path: part.clone(), rows: 1, bytes, xxh3: Digest(1) };
+            let claim = StageManifest { files: vec![entry], ..manifest(7) };
+            claim.write(&store, &path).expect("it can be written");
+            if is_finished {
+                put(part.as_str());
+            }
+            assert_eq!(found(), Found::Run { yaml: Some("x".to_owned()), is_finished });
+        }
+        for damaged in ["", "{}", "[1]", "{\"schema_version\": 99}"] {
+            std::fs::write(directory.path().join(path.as_str()), damaged).expect("a file");
+            assert_eq!(found(), Found::Run { yaml: Some("x".to_owned()), is_finished: false }, "{damaged}");
         }
     }
 }

@@ -174,3 +174,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_header_that_promises_more_than_there_is_takes_no_memory() {
+    let file = |counts: &[u64]| {
+        let lines = (1..).zip(counts).map(|(order, count)| format!("ngram {order}={count}\n"));
+        let header = lines.collect::<Vec<_>>().concat();
+        format!("\\data\\\n{header}\n\\1-grams:\n-1.0\ta\t-0.5\n-1.0\tb\n").into_bytes()
+    };
+    let most = u64::from(u32::MAX);
+    for (counts, bound, found) in [
+        (&[1_000_000_000_000][..], 50_000_000, 1_000_000_000_000),
+        (&[1_000_000_000_000], u64::MAX, 1_000_000_000_000),
+        (&[2, 1_000_000_000_000], u64::MAX, 1_000_000_000_002),
+        (&[u64::MAX, u64::MAX], u64::MAX, u64::MAX),
+    ] {
+        let error = Model::read_arpa(&file(counts), bound).expect_err("too many");
+        assert_eq!(error, ArpaError::TooMany { found, most: bound.min(most) });
+    }
+    // What the bound allows is not believed either: the file ends.
+    for counts in [&[4_000_000_000][..], &[2, 4_000_000_000]] {
+        let error = Model::read_arpa(&file(counts), u64::MAX).expect_err("the file is short");
+        assert!(matches!(error, ArpaError::Ends { .. }), "{error}");
+    }
+    let header = "\\data\\\nngram 1=99999999999999999999999\n";
+    let error = Model::read_arpa(header.as_bytes(), u64::MAX).expect_err("no count");
+    assert!(error.to_string().contains("expected a count"), "{error}");
+}
