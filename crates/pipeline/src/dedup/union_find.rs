@@ -49,28 +49,26 @@ impl UnionFind {
     }
 
     /// Numbers the components of two documents and more in order of their roots.
-    pub(crate) fn into_clusters(mut self) -> Clusters {
-        self.flatten();
+    ///
+    /// Parents are looked at where they are, roots or not: a parent comes before its child, so that in one pass in order it
+    /// carries its cluster's number by then. What costs here is memory far apart, and that is one look a document.
+    pub(crate) fn into_clusters(self) -> Clusters {
         // One bit a document: whether others point to it.
-        let mut has_members = vec![0_u64; self.parent.len().div_ceil(64)];
-        let mut clusters = 0_usize;
-        for (document, &root) in (0..).zip(&self.parent) {
-            if root != document {
-                let (word, bit) = (root as usize / 64, 1 << (root % 64));
-                clusters += usize::from(has_members[word] & bit == 0);
-                has_members[word] |= bit;
-            }
+        let mut has_children = vec![0_u64; self.parent.len().div_ceil(64)];
+        for (document, &parent) in (0..).zip(&self.parent) {
+            has_children[parent as usize / 64] |= u64::from(parent != document) << (parent % 64);
         }
-        let mut sizes = Vec::with_capacity(clusters);
+        let begins = |document: usize| has_children[document / 64] & (1 << (document % 64)) != 0;
+        let roots = self.parent.iter().enumerate().filter(|&(document, &parent)| parent as usize == document);
+        let mut sizes = Vec::with_capacity(roots.filter(|&(document, _)| begins(document)).count());
         let mut number_of = self.parent;
         for document in 0..number_of.len() {
-            let root = number_of[document] as usize;
-            number_of[document] = if root != document {
-                // The root came before and carries its cluster's number by now.
-                let number = number_of[root];
+            let parent = number_of[document] as usize;
+            number_of[document] = if parent != document {
+                let number = number_of[parent];
                 sizes[number as usize] += 1;
                 number
-            } else if has_members[document / 64] & (1 << (document % 64)) != 0 {
+            } else if begins(document) {
                 sizes.push(1);
                 sizes.len() as u32 - 1
             } else {
