@@ -6,6 +6,7 @@ mod support;
 mod compat;
 mod daemons;
 mod dedup;
+mod families;
 mod forged;
 mod formats;
 mod frozen;

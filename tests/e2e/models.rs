@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use orchestrator_model::{Device, Tokens, open};
 use orchestrator_pipeline::training::StoredCheckpoint;
 use orchestrator_storage::Store;
-use orchestrator_train::export::load_model;
+use orchestrator_train::import::load_model;
 use serde_json::Value;
 
 use crate::support::{Scene, corpus};

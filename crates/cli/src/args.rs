@@ -72,6 +72,8 @@ pub(crate) enum Command {
     Trace(TraceArgs),
     /// Sample from a trained model.
     Generate(GenerateArgs),
+    /// Judge a model by texts: perplexity and bits per byte.
+    Evaluate(EvaluateArgs),
     /// Print the figures of a run: in, kept, dropped by rule, bytes.
     Stats(RunPath),
     /// Query a run's kept, dropped and noted rows with SQL.
@@ -432,10 +434,32 @@ pub(crate) struct GcArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct GenerateArgs {
-    /// A run's `model` directory.
+pub(crate) struct EvaluateArgs {
+    /// A run's `model` directory, or another of Hugging Face's with a GPT-2 or a Llama: a path or URL.
     #[arg(long)]
-    pub(crate) model: PathBuf,
+    pub(crate) model: String,
+    /// Files with texts, paths or URLs; the format is told by the name. Each is a source of its own.
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    pub(crate) data: Vec<String>,
+    /// Tokens in a window. By default the model's context.
+    #[arg(long)]
+    pub(crate) context: Option<usize>,
+    /// Tokens from one window to the next: fewer give each token more text before it, and take longer. By default `--context`.
+    #[arg(long)]
+    pub(crate) stride: Option<usize>,
+    /// Documents of each file to judge. By default all.
+    #[arg(long)]
+    pub(crate) limit: Option<u64>,
+    /// The field or column of JSONL, Parquet and Arrow that is the text.
+    #[arg(long, default_value = "text")]
+    pub(crate) text_field: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GenerateArgs {
+    /// A run's `model` directory, or another of Hugging Face's with a GPT-2 or a Llama: a path or URL.
+    #[arg(long)]
+    pub(crate) model: String,
     /// The text to go on from.
     #[arg(long)]
     pub(crate) prompt: String,

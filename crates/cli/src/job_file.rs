@@ -5,14 +5,16 @@ use std::path::Path;
 
 use anyhow::Context;
 use orchestrator_job::{
-    InputFile, Job, JobFile, Resolved, Stage, StageFile, Surroundings, decode, takes_glob,
+    Findings, InputFile, Job, JobFile, Resolved, Stage, StageFile, Surroundings, decode, takes_glob,
 };
 use orchestrator_pipeline::inputs;
+use orchestrator_pipeline::training::{StoredCheckpoint, adopt, model_file};
 use orchestrator_storage::{AllowedRoots, Entry, JOB_BYTES_MAX, OpenOptions, Store};
 use orchestrator_text::perplexity::PerplexityStep;
 use orchestrator_text::quality::{QualityError, QualityModel, QualityStep};
 use orchestrator_text::tokenizer::{Tokenizer, TokenizerError, TokenizerSource};
 use orchestrator_text::{fasttext, ngram};
+use orchestrator_train::import::{ModelDirectory, open_directory};
 
 use crate::console::Console;
 use crate::failure::Failure;
@@ -137,10 +139,29 @@ pub(crate) fn freeze(loaded: Loaded, console: &Console) -> Result<Resolved, Unfr
             Err(message) => findings.note_stage(stage as usize, config.name(), &key, message),
         }
     }
+    if findings.is_empty() {
+        adopt_model(&mut job, &mut findings);
+        is_absence &= findings.is_empty();
+    }
     if !findings.is_empty() {
         return Err(Unfrozen { failure: findings.into_error().into(), is_absence });
     }
     Ok(Resolved { job, inputs, files })
+}
+
+/// Writes out what the job trains, where that is a model that it goes on from.
+fn adopt_model(job: &mut Job, findings: &mut Findings) {
+    for (index, stage) in job.pipeline.iter_mut().enumerate() {
+        let Stage::Train(config) = stage else { continue };
+        let Some(from) = config.from.clone() else { continue };
+        let error = match open_model(&from) {
+            Ok(directory) => adopt(config, &directory.config).err().map(|error| (error.key, error.message)),
+            Err(message) => Some(("from".to_owned(), message)),
+        };
+        if let Some((key, message)) = error {
+            findings.note_stage(index, "train", &key, message);
+        }
+    }
 }
 
 /// Whether something that is no directory lies where the output shall be.
@@ -173,8 +194,10 @@ fn frozen(stage: u32, key: &str, url: String, entry: Entry) -> StageFile {
 
 /// The files that a key of a stage names.
 fn find(stage: &str, key: &str, url: &str) -> Result<Vec<(String, Entry)>, String> {
-    if key == "tokenizer" {
-        return find_tokenizer(url);
+    match (stage, key) {
+        (_, "tokenizer") => return find_tokenizer(url),
+        ("train", "from") => return find_model(url),
+        _ => {}
     }
     let found = if takes_glob(key) {
         inputs::find(url, &AllowedRoots::any()).map_err(|error| in_words(&error))?
@@ -254,6 +277,23 @@ fn read_all(found: &[(String, Entry)]) -> Result<Vec<Vec<u8>>, orchestrator_stor
         store.read_all(&path, LOOKED_INTO_BYTES)
     };
     found.iter().map(read).collect()
+}
+
+/// What lies in a model's directory, its tensors aside.
+fn open_model(url: &str) -> Result<ModelDirectory, String> {
+    let store = Store::open(url).map_err(|error| in_words(&error))?;
+    open_directory(&StoredCheckpoint::new(store, ""))
+        .map_err(|error| format!("`{url}`: {}", in_words(&error)))
+}
+
+/// The files of a model's directory.
+fn find_model(url: &str) -> Result<Vec<(String, Entry)>, String> {
+    let stat = |name: &String| {
+        let file = model_file(url, name);
+        let entry = inputs::stat(&file, &AllowedRoots::any()).map_err(|error| in_words(&error))?;
+        entry.map(|entry| (file.clone(), entry)).ok_or_else(|| format!("`{file}` does not exist"))
+    };
+    open_model(url)?.files.iter().map(stat).collect()
 }
 
 /// A tokenizer may be a directory: the first of the forms that lie in it whole is the one that will be read.

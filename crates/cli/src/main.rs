@@ -60,6 +60,7 @@ fn dispatch(command: Command, console: &Console) -> Result<(), Failure> {
         Command::Refilter(args) => commands::refilter::run(&args, console),
         Command::Doctor(args) => commands::health::doctor(&args, console),
         Command::Gc(args) => commands::health::gc(&args, console),
+        Command::Evaluate(args) => commands::evaluate::run(&args, console),
         Command::Generate(args) => commands::generate::run(&args, console),
         Command::Rank => commands::daemons::rank(),
     }

@@ -10,7 +10,7 @@ use orchestrator_text::quality::Classifier;
 use crate::expand::{LEAST_INDEX_ROW, candidate_bytes};
 use crate::plan::{Phase, PhaseKind, Plan};
 use crate::resolve::{Resolved, StageFile};
-use crate::spec::{Device, Stage, TrainConfig};
+use crate::spec::{Device, Family, Stage, TrainConfig};
 use crate::task::{InputFile, PartRef, TaskSpec, Work};
 
 /// Buffers, readers and writers of any task.
@@ -57,7 +57,13 @@ pub fn demand(
     let (PhaseKind::Train { .. }, Some(Stage::Train(config))) = (phase.kind, stage) else {
         return Demand { memory_bytes: largest, ..Demand::default() };
     };
-    let vocabulary = vocabulary(plan, committed).unwrap_or(VOCABULARY);
+    let vocabulary = config
+        .model
+        .as_ref()
+        .and_then(|model| model.vocabulary.map(u64::from))
+        .or_else(|| vocabulary(plan, committed))
+        .unwrap_or(VOCABULARY);
+    // A rank that begins with a model reads its files one after the other, while it holds nothing but the weights.
     Demand {
         slots: 0,
         memory_bytes: TASK_BYTES + rank(config, vocabulary),
@@ -154,16 +160,23 @@ fn vocabulary(plan: &Plan, committed: &[Vec<TaskOutcome>]) -> Option<u64> {
 
 /// What a rank takes: parameters, and the activations of one micro-batch. A layer's activations are 34 values of two
 /// bytes for each channel of each token, and five for each head of each pair of tokens, after Korthikanti et al.,
-/// "Reducing Activation Recomputation in Large Transformer Models" (2022); ours have four bytes.
+/// "Reducing Activation Recomputation in Large Transformer Models" (2022); ours have four bytes. Of the 68 bytes of a
+/// channel 36 are of the residual stream and 32 of a feed-forward network of four times its width: two values of its
+/// own width each, or three where a gate lets the other through.
 fn rank(config: &TrainConfig, vocabulary: u64) -> u64 {
-    let model = &config.model;
+    // A job that is handed in says what its model is.
+    let Some(model) = &config.model else { return 0 };
     let (layers, heads) = (u64::from(model.layers), u64::from(model.heads));
     let (width, context) = (u64::from(model.width), u64::from(model.context));
-    let block = width.saturating_mul(width).saturating_mul(12).saturating_add(13 * width);
-    let parameters =
-        layers.saturating_mul(block).saturating_add(width.saturating_mul(vocabulary.saturating_add(context)));
+    let parameters = model.parameters(vocabulary);
+    let values = match model.family {
+        Family::Gpt => 2,
+        Family::Llama => 3,
+    };
+    let inner = u64::from(model.inner_width()) * values * size_of::<f32>() as u64;
     let tokens = u64::from(config.micro_batch()).saturating_mul(context);
-    let layer = width.saturating_mul(68).saturating_add(heads.saturating_mul(context).saturating_mul(10));
+    let scores = heads.saturating_mul(context).saturating_mul(10);
+    let layer = (36 * width).saturating_add(inner).saturating_add(scores);
     let logits = vocabulary.saturating_mul(3 * size_of::<f32>() as u64);
     let activations = tokens.saturating_mul(layers.saturating_mul(layer).saturating_add(logits));
     parameters.saturating_mul(PARAMETER_BYTES).saturating_add(activations)

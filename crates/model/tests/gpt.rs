@@ -13,6 +13,7 @@ fn config() -> ModelConfig {
         width: 12,
         context: 20,
         dropout: 0.0,
+        llama: None,
     }
 }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use burn::tensor::{Tensor, TensorData};
 use burn_autodiff::Autodiff;
 use burn_flex::{Flex, FlexDevice};
-use orchestrator_model::ops::{AttentionShape, Dropout, IGNORED, Mask, Ops, Tokens, WeightLayout, composed};
+use orchestrator_model::ops::{
+    AttentionShape, Dropout, IGNORED, Mask, Ops, RotaryTable, Tokens, WeightLayout, composed,
+};
 use orchestrator_model::random;
 
 type Tape = Autodiff<Flex>;
@@ -104,6 +106,21 @@ fn pointwise_operations_and_norms_agree() {
         || Tape::layer_normalise(x.clone(), weight.clone(), bias.clone(), 1e-5),
         || composed::layer_norm(x.clone(), weight.clone(), bias.clone(), 1e-5),
     );
+    compare(
+        "rms norm",
+        std::slice::from_ref(&x),
+        std::slice::from_ref(&weight),
+        || Tape::rms_normalise(x.clone(), weight.clone(), 1e-5),
+        || composed::rms_norm(x.clone(), weight.clone(), 1e-5),
+    );
+    let (gate, up) = (matrix(4, 150, 37), matrix(5, 150, 37));
+    compare(
+        "swiglu",
+        &[gate.clone(), up.clone()],
+        &[],
+        || Tape::swiglu(gate.clone(), up.clone()),
+        || composed::swiglu(gate.clone(), up.clone()),
+    );
     let x = matrix(1, 40, 37) * 4.0;
     let x = Tensor::<Tape, 2>::from_data(x.into_data(), &FlexDevice).require_grad();
     let one = std::slice::from_ref(&x);
@@ -128,7 +145,7 @@ fn attention_agrees_under_every_mask_and_with_dropout() {
         let qkv = matrix(time as u64, batch * time, 3 * width);
         for mask in [Mask::Causal, Mask::Full, Mask::Prefix(time.min(67))] {
             for dropout in [None, Some(Dropout { rate: 0.2, key: 9 })] {
-                let shape = AttentionShape { time, heads: 3, width, mask };
+                let shape = AttentionShape { time, heads: 3, kv_heads: 3, width, mask };
                 compare(
                     &format!("attention, time {time}, {mask:?}, {dropout:?}"),
                     std::slice::from_ref(&qkv),
@@ -142,6 +159,62 @@ fn attention_agrees_under_every_mask_and_with_dropout() {
 }
 
 #[test]
+fn attention_agrees_where_heads_share_keys_and_values() {
+    let (batch, width, heads) = (2, 24, 6);
+    for (kv_heads, time) in [(1, 5), (2, 70), (3, 150), (6, 64)] {
+        for dropout in [None, Some(Dropout { rate: 0.2, key: 9 })] {
+            let shape = AttentionShape { time, heads, kv_heads, width, mask: Mask::Causal };
+            assert_eq!(shape.packed(), 24 + 8 * kv_heads);
+            let qkv = matrix(time as u64, batch * time, shape.packed());
+            compare(
+                &format!("{kv_heads} heads of keys, time {time}, {dropout:?}"),
+                std::slice::from_ref(&qkv),
+                &[],
+                || Tape::self_attention(qkv.clone(), shape, dropout),
+                || composed::attention(qkv.clone(), shape, dropout),
+            );
+        }
+    }
+}
+
+#[test]
+fn rotary_positions_agree_and_only_distances_count() {
+    let (batch, time, size) = (3, 21, 10);
+    let frequencies: Vec<f32> = (0..size / 2).map(|pair| 0.4_f32.powi(pair as i32)).collect();
+    let table = RotaryTable::new(time, &frequencies);
+    for (heads, kv_heads) in [(4, 2), (1, 1)] {
+        let query = matrix(1, batch * time, heads * size);
+        let (key, value) =
+            (matrix(2, batch * time, kv_heads * size), matrix(3, batch * time, kv_heads * size));
+        compare(
+            &format!("rotary, {heads} heads, {kv_heads} of keys"),
+            &[query.clone(), key.clone(), value.clone()],
+            &[],
+            || Tape::rotate_and_pack(query.clone(), key.clone(), value.clone(), &table),
+            || composed::rotate_and_pack(query.clone(), key.clone(), value.clone(), &table),
+        );
+    }
+    // One query and one key, at every position: their product depends on how far apart they stand.
+    let same = |seed: u64| {
+        let row = numbers(seed, size);
+        Tensor::<Flex, 2>::from_data(TensorData::new(row.repeat(time), [time, size]), &FlexDevice)
+    };
+    let packed = list(Flex::rotate_and_pack(same(1), same(2), same(3), &table));
+    let product = |query: usize, key: usize| -> f32 {
+        let (query, key) = (&packed[query * 3 * size..][..size], &packed[key * 3 * size + size..][..size]);
+        query.iter().zip(key).map(|(a, b)| a * b).sum()
+    };
+    for distance in 0..time {
+        for later in distance..time {
+            let (here, first) = (product(later, later - distance), product(distance, 0));
+            assert!((here - first).abs() < 1e-4, "{distance} apart at {later}: {here}, expected {first}");
+        }
+    }
+    assert!((product(9, 0) - product(0, 0)).abs() > 1e-2, "and it does depend on it");
+    assert_eq!(packed[..size], numbers(1, size), "the first position is not turned");
+}
+
+#[test]
 fn embedding_and_cross_entropy_agree() {
     let ids: Vec<u32> = (0..30).map(|i| (i * 7 % 11) as u32).collect();
     let tokens = Tokens::new(&ids, 10, 11).expect("tokens in range");
@@ -150,8 +223,15 @@ fn embedding_and_cross_entropy_agree() {
         "embedding",
         &[table.clone(), positions.clone()],
         &[],
-        || Tape::embed_tokens(&tokens, table.clone(), positions.clone()),
-        || composed::embedding(&tokens, table.clone(), positions.clone()),
+        || Tape::embed_tokens(&tokens, table.clone(), Some(positions.clone())),
+        || composed::embedding(&tokens, table.clone(), Some(positions.clone())),
+    );
+    compare(
+        "embedding without positions",
+        std::slice::from_ref(&table),
+        &[],
+        || Tape::embed_tokens(&tokens, table.clone(), None),
+        || composed::embedding(&tokens, table.clone(), None),
     );
     let logits = matrix(3, 30, 11);
     let mut targets: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
@@ -167,14 +247,25 @@ fn embedding_and_cross_entropy_agree() {
     );
 }
 
+/// The bits that `run` gives with one thread, which more threads must give too.
+#[track_caller]
+fn equal_with_any_number_of_threads(run: impl Fn() -> Vec<u32> + Sync) {
+    let with = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        pool.install(&run)
+    };
+    let one = with(1);
+    assert!(with(2) == one && with(3) == one && with(7) == one);
+}
+
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
     let (time, width) = (130, 48);
     let qkv = matrix(1, 5 * time, 3 * width);
     let weight = matrix(2, 3 * width, 500);
     let (norm, bias) = (vector(3, 3 * width), vector(4, 3 * width));
-    let run = || {
-        let shape = AttentionShape { time, heads: 4, width, mask: Mask::Causal };
+    equal_with_any_number_of_threads(|| {
+        let shape = AttentionShape { time, heads: 4, kv_heads: 4, width, mask: Mask::Causal };
         let x = Tape::layer_normalise(qkv.clone(), norm.clone(), bias.clone(), 1e-5);
         let attended = Tape::self_attention(x.clone(), shape, None);
         let y = Tape::affine(Tape::gelu_tanh(x), weight.clone(), WeightLayout::InOut, None, None);
@@ -182,12 +273,30 @@ fn results_do_not_depend_on_the_number_of_threads() {
         let mut bits = list(qkv.grad_remove(&mut gradients).expect("a gradient"));
         bits.extend(list(weight.grad_remove(&mut gradients).expect("a gradient")));
         bits.extend(list(norm.grad_remove(&mut gradients).expect("a gradient")));
-        bits.into_iter().map(f32::to_bits).collect::<Vec<u32>>()
-    };
-    let with = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-        pool.install(run)
-    };
-    let one = with(1);
-    assert!(with(2) == one && with(3) == one && with(7) == one);
+        bits.into_iter().map(f32::to_bits).collect()
+    });
+}
+
+#[test]
+fn what_a_llama_is_made_of_does_not_depend_on_the_number_of_threads() {
+    let (time, width, kv_heads) = (130, 48, 2);
+    let shape = AttentionShape { time, heads: 4, kv_heads, width, mask: Mask::Causal };
+    let frequencies: Vec<f32> = (0..6).map(|pair| 0.3_f32.powi(pair)).collect();
+    let table = RotaryTable::new(time, &frequencies);
+    let x = matrix(1, 5 * time, width);
+    let narrow = matrix(2, width, kv_heads * 12);
+    let norm = vector(3, width);
+    equal_with_any_number_of_threads(|| {
+        let y = Tape::rms_normalise(x.clone(), norm.clone(), 1e-5);
+        let key = Tape::affine(y.clone(), narrow.clone(), WeightLayout::InOut, None, None);
+        let packed = Tape::rotate_and_pack(y.clone(), key.clone(), key, &table);
+        let attended = Tape::self_attention(packed, shape, None);
+        let gated = Tape::swiglu(attended, y);
+        let mut gradients = (gated.clone() * gated.clone()).sum().backward();
+        let mut bits = list(gated.inner());
+        bits.extend(list(x.grad_remove(&mut gradients).expect("a gradient")));
+        bits.extend(list(narrow.grad_remove(&mut gradients).expect("a gradient")));
+        bits.extend(list(norm.grad_remove(&mut gradients).expect("a gradient")));
+        bits.into_iter().map(f32::to_bits).collect()
+    });
 }

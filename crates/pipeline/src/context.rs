@@ -128,6 +128,11 @@ impl JobContext {
         Ok((store, path))
     }
 
+    /// Whether a file was there when the job was handed in, as one that the job reads beside documents.
+    pub(crate) fn is_frozen(&self, url: &str) -> bool {
+        self.frozen.contains_key(url)
+    }
+
     /// The files that a pattern of the job file stood for when the job was handed in, in bytewise order of their URLs.
     /// What has come since is none of them; what has gone is found missing by [`Self::locate`].
     pub(crate) fn named(&self, pattern: &str) -> Result<Vec<String>, InputError> {

@@ -16,7 +16,7 @@ use orchestrator_train::order::OrderKind;
 use orchestrator_train::policy::PolicyOptions;
 use orchestrator_train::schedule::ScheduleOptions;
 use orchestrator_train::tokens::MemoryTokens;
-use orchestrator_train::trainer::{Data, Trainer};
+use orchestrator_train::trainer::{Beginning, Data, Trainer};
 use orchestrator_train::{TrainError, TrainOptions};
 
 fn main() {
@@ -64,7 +64,7 @@ fn step<const THREADS: usize>(bencher: Bencher<'_, '_>, name: &str) {
     let (_, layers, heads, width, context, vocabulary, sequences) = shape;
     let family = "gpt".to_owned();
     let options = TrainOptions {
-        model: ModelConfig { family, vocabulary, layers, heads, width, context, dropout: 0.0 },
+        model: ModelConfig { family, vocabulary, layers, heads, width, context, dropout: 0.0, llama: None },
         objective: "causal_lm".into(),
         steps: 1 << 20,
         global_batch: sequences,
@@ -82,7 +82,8 @@ fn step<const THREADS: usize>(bencher: Bencher<'_, '_>, name: &str) {
     let data = Data { train: Arc::new(MemoryTokens::new([tokens.as_slice()])), validation: None };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(THREADS).build().expect("a pool");
     let group = Box::new(LocalCollective::group(1).remove(0));
-    let mut trainer = Trainer::new(&options, data, group, Device::Cpu, None).expect("valid options");
+    let mut trainer =
+        Trainer::new(&options, data, group, Device::Cpu, Beginning::Seed).expect("valid options");
     bencher.counter(ItemsCount::new(sequences * context as u64)).bench_local(|| {
         // The observer asks for a stop, so that each run is one step (with a checkpoint that goes nowhere).
         pool.install(|| trainer.run(&mut Silent, &mut || Duration::ZERO)).expect("runs")

@@ -22,6 +22,9 @@ pub enum TrainError {
     /// A checkpoint that is broken or belongs to another run.
     #[error("the checkpoint is not usable: {0}")]
     Checkpoint(String),
+    /// A model's files cannot be read, or are none.
+    #[error("the model cannot be loaded: {0}")]
+    Unloadable(String),
     /// The loss or the gradient left the numbers, or jumped, more often than the policy allows.
     #[error("training diverged at step `{step}`: {what}; its micro-batches began at window `{window}`")]
     Diverged {

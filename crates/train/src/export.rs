@@ -1,15 +1,13 @@
-//! Models in Hugging Face's layout, out and in.
+//! Models in Hugging Face's layout, out. The way in is [`crate::import`].
 
 use std::fmt::Write;
 
 use orchestrator_model::ModelConfig;
-use orchestrator_model::families::gpt::huggingface;
+use orchestrator_model::families::huggingface::{CONFIG_FILE, generation_config_json};
+use orchestrator_model::families::huggingface_of;
 
 use crate::checkpoint::{CheckpointSource, MANIFEST_FILE, MODEL_FILE, Manifest, tensors};
 use crate::error::TrainError;
-
-/// Name of the configuration's file.
-pub const CONFIG_FILE: &str = "config.json";
 
 /// A file of an exported model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,12 +53,13 @@ pub fn huggingface(
         return Err(TrainError::Checkpoint(problem));
     }
     let json = |value: serde_json::Value| format!("{value:#}\n").into_bytes();
+    let config_json = huggingface_of(&config.family)?.config_json;
     Ok(vec![
-        ExportedFile { name: CONFIG_FILE, bytes: json(huggingface::config_json(config, facts.end_of_text)) },
+        ExportedFile { name: CONFIG_FILE, bytes: json(config_json(config, facts.end_of_text)) },
         ExportedFile { name: MODEL_FILE, bytes: tensors::write_model(&layout, weights)? },
         ExportedFile {
             name: "generation_config.json",
-            bytes: json(huggingface::generation_config_json(facts.end_of_text)),
+            bytes: json(generation_config_json(facts.end_of_text)),
         },
         ExportedFile { name: "MODEL_CARD.md", bytes: model_card(config, layout.total(), facts).into_bytes() },
     ])
@@ -91,24 +90,6 @@ fn model_card(config: &ModelConfig, parameters: usize, facts: &ModelFacts) -> St
          and what it says is not checked.\n",
     );
     card
-}
-
-/// A model with its weights on the host.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LoadedModel {
-    /// What it is.
-    pub config: ModelConfig,
-    /// Its weights in the order of its layout.
-    pub weights: Vec<f32>,
-    /// Id of the end-of-text token.
-    pub end_of_text: Option<u32>,
-}
-
-/// Reads an exported model, or any GPT-2 of the public library in f32.
-pub fn load_model(source: &dyn CheckpointSource) -> Result<LoadedModel, TrainError> {
-    let (config, end_of_text) = huggingface::read_config(&source.get(CONFIG_FILE)?)?;
-    let weights = tensors::read_model(&config.layout()?, &source.get(MODEL_FILE)?)?;
-    Ok(LoadedModel { config, weights, end_of_text })
 }
 
 /// Reads the weights of a checkpoint for export; sizes and hashes are checked.

@@ -12,7 +12,9 @@
 pub mod checkpoint;
 pub mod collective;
 pub mod error;
+pub mod evaluate;
 pub mod export;
+pub mod import;
 pub mod metrics;
 pub mod optimizer;
 pub mod options;
@@ -29,4 +31,4 @@ pub use error::TrainError;
 pub use metrics::{Observer, Phase, StepMetrics};
 pub use options::TrainOptions;
 pub use tokens::TokenSource;
-pub use trainer::{Outcome, Trainer};
+pub use trainer::{Beginning, Outcome, Trainer};

@@ -31,6 +31,16 @@ pub enum Outcome {
     Stopped(u64),
 }
 
+/// Where a run begins.
+pub enum Beginning<'a> {
+    /// Weights that the seed draws.
+    Seed,
+    /// Another model's weights, in the order of the layout; the optimizer has seen nothing.
+    Weights(Vec<f32>),
+    /// A checkpoint of the same run.
+    Checkpoint(&'a dyn CheckpointSource),
+}
+
 /// The data of a run.
 #[derive(Clone)]
 pub struct Data {
@@ -74,13 +84,13 @@ struct Gradient {
 }
 
 impl Trainer {
-    /// Prepares a rank, from the beginning or from a checkpoint.
+    /// Prepares a rank, wherever the run begins.
     pub fn new(
         options: &TrainOptions,
         data: Data,
         collective: Box<dyn Collective>,
         device: Device,
-        resume: Option<&dyn CheckpointSource>,
+        beginning: Beginning<'_>,
     ) -> Result<Self, TrainError> {
         options.validate(collective.world_size())?;
         let objective = objective(&options.objective)?;
@@ -89,12 +99,17 @@ impl Trainer {
         let window = (objective.window)(options.model.context);
         let order = order::open(options.order, &*data.train, options.seed, window)?;
         let fingerprint = data.train.fingerprint();
-        let (state, weights, optimizer) = if let Some(source) = resume {
-            let restored = checkpoint::restore(source, options, &fingerprint, share)?;
-            (restored.state, restored.weights, restored.optimizer)
-        } else {
-            let weights = layout.initial(options.seed);
+        let fresh = |weights: Vec<f32>, fingerprint: String, share| {
             (RunState::new(options, fingerprint), weights, AdamW::new(&layout, share))
+        };
+        let (state, weights, optimizer) = match beginning {
+            Beginning::Checkpoint(source) => {
+                let restored = checkpoint::restore(source, options, &fingerprint, share)?;
+                (restored.state, restored.weights, restored.optimizer)
+            }
+            // The engine refuses weights of another length.
+            Beginning::Weights(weights) => fresh(weights, fingerprint, share),
+            Beginning::Seed => fresh(layout.initial(options.seed), fingerprint, share),
         };
         let engine = open(&options.model, &weights, device)?;
         let options = options.clone();

@@ -15,8 +15,8 @@ use orchestrator_train::order::OrderKind;
 use orchestrator_train::policy::{Action, PolicyOptions};
 use orchestrator_train::schedule::ScheduleOptions;
 use orchestrator_train::tokens::MemoryTokens;
-use orchestrator_train::trainer::{Data, Outcome, Trainer};
-use orchestrator_train::{Collective, CollectiveError, TrainError, TrainOptions, export};
+use orchestrator_train::trainer::{Beginning, Data, Outcome, Trainer};
+use orchestrator_train::{Collective, CollectiveError, TrainError, TrainOptions, export, import};
 
 fn options() -> TrainOptions {
     TrainOptions {
@@ -28,6 +28,7 @@ fn options() -> TrainOptions {
             width: 32,
             context: 16,
             dropout: 0.1,
+            llama: None,
         },
         objective: "causal_lm".into(),
         steps: 8,
@@ -74,6 +75,10 @@ struct Files(Contents);
 impl CheckpointSource for Files {
     fn get(&self, name: &str) -> Result<Vec<u8>, TrainError> {
         self.0.get(name).cloned().ok_or_else(|| TrainError::Checkpoint(format!("`{name}` is absent")))
+    }
+
+    fn contains(&self, name: &str) -> Result<bool, TrainError> {
+        Ok(self.0.contains_key(name))
     }
 }
 
@@ -197,14 +202,14 @@ fn run_poisoned(
             .map(|collective| {
                 let store = store.clone();
                 scope.spawn(move || {
-                    let resume = resume.map(|files| files as &dyn CheckpointSource);
+                    let beginning = resume.map_or(Beginning::Seed, |files| Beginning::Checkpoint(files));
                     let switch = Arc::default();
                     let poison = poison
                         .filter(|_| collective.rank() + 1 == world_size)
                         .map(|step| (step, Arc::clone(&switch)));
                     let collective = Poisoned { inner: collective, switch };
                     let mut trainer =
-                        Trainer::new(options, data.clone(), Box::new(collective), Device::Cpu, resume)
+                        Trainer::new(options, data.clone(), Box::new(collective), Device::Cpu, beginning)
                             .expect("valid options");
                     let mut log = Log { store, stop_at, poison, ..Log::default() };
                     let mut ticks = 0;
@@ -239,7 +244,8 @@ fn the_number_of_ranks_and_threads_changes_no_bit() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().expect("a pool");
     let threaded = pool.install(|| {
         let group = LocalCollective::group(1).remove(0);
-        let mut trainer = Trainer::new(&options, data(), Box::new(group), Device::Cpu, None).expect("valid");
+        let mut trainer =
+            Trainer::new(&options, data(), Box::new(group), Device::Cpu, Beginning::Seed).expect("valid");
         trainer.run(&mut Log::default(), &mut || Duration::ZERO).expect("runs");
         trainer.weights().iter().map(|w| w.to_bits()).collect::<Vec<u32>>()
     });
@@ -277,7 +283,8 @@ fn a_broken_or_foreign_checkpoint_is_refused() {
     let good = log.store.at(4);
     let refuse = |files: &Files, options: &TrainOptions, data: Data, word: &str| {
         let group = Box::new(LocalCollective::group(1).remove(0));
-        let error = Trainer::new(options, data, group, Device::Cpu, Some(files)).err().expect("refused");
+        let beginning = Beginning::Checkpoint(files);
+        let error = Trainer::new(options, data, group, Device::Cpu, beginning).err().expect("refused");
         assert!(error.to_string().contains(word), "{error}: expected `{word}`");
     };
     for name in good.0.keys().filter(|name| *name != MANIFEST_FILE) {
@@ -316,7 +323,7 @@ fn a_single_window_is_learned_by_heart_and_survives_export() {
     let facts = export::ModelFacts { name: "tiny".into(), steps: 150, ..export::ModelFacts::default() };
     let files = export::huggingface(&options.model, &trained, &facts).expect("exports");
     let files = Files(files.into_iter().map(|file| (file.name.to_owned(), file.bytes)).collect());
-    let loaded = export::load_model(&files).expect("loads");
+    let loaded = import::load_model(&files).expect("loads");
     assert_eq!(loaded.config, options.model);
     assert!(loaded.weights.iter().map(|w| w.to_bits()).eq(weights));
 }

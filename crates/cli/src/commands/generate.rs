@@ -3,35 +3,16 @@
 use anyhow::anyhow;
 use orchestrator_model::generate::{GenerateOptions, Strategy, best_beams, generate};
 use orchestrator_model::{Device, Engine, ModelConfig, open};
-use orchestrator_pipeline::training::StoredCheckpoint;
-use orchestrator_storage::{RelativePath, Store};
-use orchestrator_text::tokenizer::Tokenizer;
-use orchestrator_train::CheckpointSource;
-use orchestrator_train::export::load_model;
 use serde_json::json;
 
 use crate::args::GenerateArgs;
+use crate::commands::model;
 use crate::console::Console;
 use crate::failure::Failure;
 
 /// Continues the prompt.
 pub(crate) fn run(args: &GenerateArgs, console: &Console) -> Result<(), Failure> {
-    let store = Store::open(&args.model.to_string_lossy()).map_err(Failure::reading)?;
-    let has = |path: &str| -> Result<bool, orchestrator_storage::Error> {
-        Ok(store.try_stat(&RelativePath::new(path)?)?.is_some())
-    };
-    if !has("config.json").map_err(Failure::reading)? && has("model/config.json").map_err(Failure::reading)? {
-        let run = args.model.display().to_string();
-        return Err(Failure::usage(anyhow!(
-            "`{run}` holds no model, it is a run: did you mean `{}/model`?",
-            run.trim_end_matches('/')
-        )));
-    }
-    let source = StoredCheckpoint::new(store, "");
-    let model = load_model(&source).map_err(Failure::reading)?;
-    let bytes = source.get("tokenizer.json").map_err(Failure::reading)?;
-    let end_of_text = end_of_text(&source)?;
-    let tokenizer = Tokenizer::from_json(&bytes, &end_of_text).map_err(Failure::reading)?;
+    let model::Opened { model, tokenizer } = model::open(&args.model)?;
     let mut prompt = Vec::new();
     tokenizer.encode(&args.prompt, &mut prompt).map_err(Failure::reading)?;
     if prompt.is_empty() {
@@ -91,11 +72,4 @@ fn strategy(args: &GenerateArgs, number: u64) -> Strategy {
             seed: args.seed.wrapping_add(number),
         },
     }
-}
-
-/// The end-of-text token that `tokenizer_config.json` names.
-fn end_of_text(source: &StoredCheckpoint) -> Result<String, Failure> {
-    let bytes = source.get("tokenizer_config.json").map_err(Failure::reading)?;
-    let config: serde_json::Value = serde_json::from_slice(&bytes).map_err(Failure::reading)?;
-    Ok(config["eos_token"].as_str().unwrap_or("<|endoftext|>").to_owned())
 }

@@ -29,6 +29,29 @@ fn a_good_job_is_read() {
     assert_eq!((index, train.micro_batch(), train.micro_batches()), (6, 8, 4));
 }
 
+#[test]
+fn a_llama_and_a_model_to_go_on_from_are_read() {
+    let pipeline = |train: &str| {
+        let text = format!(
+            "name: x\noutput: /out\npipeline:\n  - read: {{paths: [/a.md]}}\n  - tokenize: {{tokenizer: /t.json}}\n  - train: {train}\n"
+        );
+        let file = parse(&text, "job.yaml").unwrap_or_else(|error| panic!("{error}"));
+        let job = file.resolve(&crate::Surroundings { directory: "/work".into(), ..Default::default() });
+        job.unwrap_or_else(|error| panic!("{error}"))
+    };
+    let job = pipeline(
+        "{model: {family: llama, layers: 2, heads: 4, kv_heads: 2, width: 64, context: 32}, steps: 5}",
+    );
+    let model = job.train().and_then(|(_, train)| train.model.clone()).expect("a model");
+    assert_eq!((model.kv_heads, model.inner_width, model.is_tied()), (Some(2), Some(192), false));
+    let again = parse(&job.to_yaml().expect("plain data"), "job.yaml").expect("its own text").job;
+    assert_eq!(again, job);
+    let job = pipeline("{from: ../model, tokens: 1000000000000000}");
+    let (index, train) = job.train().expect("a train stage");
+    assert_eq!((train.from.as_deref(), train.total_steps()), (Some("/model"), None));
+    assert_eq!(job.stage_files()[1], (index, "from".to_owned(), "/model".to_owned()));
+}
+
 /// The message for a job whose pipeline and top-level keys are these lines.
 fn error(text: &str) -> String {
     parse(text, "job.yaml").expect_err("a bad job").to_string()
@@ -102,6 +125,20 @@ bad_jobs! {
         "  - read:\n      paths: [a.md]\n      run: ./runs/x\n  - language: {keep: [en, english]}\n  - tokenize: {tokenizer: t.json}\n  - train:\n      model: {layers: 1, heads: 3, width: 8, context: 8}\n      steps: 5\n      tokens: 5\n      precision: bf16\n      deterministic: false\n"
     );
     a_language_that_nothing_detects: with_pipeline("  - read: {paths: [a.md]}\n  - language: {keep: [en, xx]}\n  - pii: {languages: [xx]}\n");
+    an_option_of_another_family: with_pipeline(
+        "  - read: {paths: [a.md]}\n  - tokenize: {tokenizer: t.json}\n  - train:\n      model: {layers: 1, heads: 1, width: 8, context: 8, kv_heads: 1}\n      steps: 5\n"
+    );
+    heads_that_cannot_be_shared: with_pipeline(
+        "  - read: {paths: [a.md]}\n  - tokenize: {tokenizer: t.json}\n  - train:\n      model: {family: llama, layers: 1, heads: 4, width: 8, context: 8, kv_heads: 3}\n      steps: 5\n"
+    );
+    heads_that_cannot_be_turned: with_pipeline(
+        "  - read: {paths: [a.md]}\n  - tokenize: {tokenizer: t.json}\n  - train:\n      model: {family: llama, layers: 1, heads: 8, width: 8, context: 8}\n      steps: 5\n"
+    );
+    a_stretching_that_is_none: with_pipeline(
+        "  - read: {paths: [a.md]}\n  - tokenize: {tokenizer: t.json}\n  - train:\n      model: {family: llama, layers: 1, heads: 2, width: 8, context: 8, rope_scaling: {factor: 8, low_freq_factor: 4, high_freq_factor: 1, original_context: 4}}\n      steps: 5\n"
+    );
+    neither_a_model_nor_one_to_go_on_from:
+        with_pipeline("  - read: {paths: [a.md]}\n  - tokenize: {tokenizer: t.json}\n  - train: {steps: 5}\n");
     a_language_that_is_none: with_pipeline("  - read: {paths: [a.md]}\n  - pii: {languages: [en, English]}\n");
     three_betas: with_pipeline(
         "  - read: {paths: [a.md]}\n  - tokenize: {tokenizer: t.json}\n  - train:\n      model: {layers: 1, heads: 1, width: 8, context: 8}\n      steps: 5\n      optimizer: {betas: [0.9]}\n"

@@ -155,7 +155,8 @@ fn locations(stage: &mut Stage) -> Vec<(String, &mut String)> {
         Stage::Filter(config) => config.locations(),
         Stage::Decontaminate(config) => config.locations(),
         Stage::Dedup(config) => listed("against", &mut config.against).collect(),
-        Stage::Clean(_) | Stage::Mix(_) | Stage::Train(_) | Stage::Export(_) => Vec::new(),
+        Stage::Train(config) => one("from", config.from.as_mut()).collect(),
+        Stage::Clean(_) | Stage::Mix(_) | Stage::Export(_) => Vec::new(),
     }
 }
 

@@ -140,7 +140,7 @@ fn a_difference_names_keys() {
     other.seed = 7;
     other.max_attempts = 9;
     if let Stage::Train(train) = &mut other.pipeline[3] {
-        train.model.layers = 4;
+        train.model.as_mut().expect("a model").layers = 4;
     }
     other.pipeline.pop();
     insta::assert_snapshot!(difference(&job, &other).join("\n"));

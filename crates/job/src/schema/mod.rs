@@ -26,7 +26,9 @@ pub fn schema() -> Value {
 fn allow_bare(definitions: &mut Map<String, Value>) {
     let mut optional = BTreeSet::new();
     for (name, definition) in &mut *definitions {
-        let needs_keys = definition["required"].as_array().is_some_and(|keys| !keys.is_empty());
+        // Keys that are needed each, or one of several.
+        let needs_keys = definition["required"].as_array().is_some_and(|keys| !keys.is_empty())
+            || definition["anyOf"].is_array();
         if definition["properties"].is_object() && !needs_keys {
             definition["type"] = json!(["object", "null"]);
             optional.insert(format!("#/$defs/{name}"));
@@ -96,7 +98,7 @@ mod tests {
         let names: Vec<&str> =
             names["enum"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         assert!(names.contains(&"clean") && names.contains(&"pii"), "{names:?}");
-        assert!(!names.contains(&"train"), "its model has no default: {names:?}");
+        assert!(!names.contains(&"train"), "neither `model` nor `from` has a default: {names:?}");
         let text = "name: x\noutput: o\npipeline:\n  - read: {paths: [a.md]}\n  - clean:\n  - pii\n";
         assert_eq!(crate::parse(text, "bare.yaml").expect("a job").job.pipeline.len(), 3);
     }

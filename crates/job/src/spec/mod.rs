@@ -2,6 +2,7 @@
 //! their code there.
 
 mod export;
+mod model;
 mod portion;
 mod read;
 mod train;
@@ -18,6 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use export::{ExportConfig, ExportFormat};
+pub use model::{Family, ModelConfig, RopeScaling};
 pub use orchestrator_text::clean::CleanConfig;
 pub use orchestrator_text::decontaminate::DecontaminateConfig;
 pub use orchestrator_text::language::LanguageConfig;
@@ -26,9 +28,8 @@ pub use orchestrator_text::quality::QualityConfig;
 pub use portion::Portion;
 pub use read::{Compression, Format, ReadConfig};
 pub use train::{
-    CheckpointConfig, Device, DivergenceConfig, DivergencePolicy, Family, ModelConfig, Objective,
-    OptimizerConfig, OptimizerKind, Order, Precision, ScheduleConfig, ScheduleShape, TrainConfig,
-    ValidationConfig,
+    CheckpointConfig, Device, DivergenceConfig, DivergencePolicy, Objective, OptimizerConfig, OptimizerKind,
+    Order, Precision, ScheduleConfig, ScheduleShape, TrainConfig, ValidationConfig,
 };
 
 /// A job: where its documents come from, what is done to them in order, and where the result goes.

@@ -3,14 +3,23 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::model::ModelConfig;
 use super::portion::Portion;
 
 /// Trains a model on the tokens, with as many ranks as the job says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("anyOf" = [{ "required": ["model"] }, { "required": ["from"] }]))]
 pub struct TrainConfig {
-    /// The model's family and size.
-    pub model: ModelConfig,
+    /// The model's family and size. This or `from` is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelConfig>,
+    /// A directory with a GPT-2 or a Llama as Hugging Face lays them out (`config.json`, `model.safetensors` or its
+    /// shards; 32- or 16-bit), such as an earlier run's `model`: training goes on from its weights, and `model` is what
+    /// its `config.json` says. A `model` beside it must agree with that but for `dropout`, and for a shorter `context`.
+    /// The tokenizer should be the model's own: `tokenize: {tokenizer: DIR}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     /// What the model learns to predict.
     #[serde(default)]
     pub objective: Objective,
@@ -82,35 +91,6 @@ fn default_gradient_clip() -> f64 {
 
 fn default_deterministic() -> bool {
     true
-}
-
-/// A model's family and size.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ModelConfig {
-    /// The architecture.
-    #[serde(default)]
-    pub family: Family,
-    /// Number of Transformer blocks.
-    pub layers: u32,
-    /// Attention heads in each block; divides `width`.
-    pub heads: u32,
-    /// Length of the vector that stands for a token.
-    pub width: u32,
-    /// Tokens in a sequence.
-    pub context: u32,
-    /// Probability with which activations are dropped in training.
-    #[serde(default)]
-    pub dropout: f64,
-}
-
-/// Model families.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Family {
-    /// GPT-2's architecture: pre-norm, learned positions, tied embeddings.
-    #[default]
-    Gpt,
 }
 
 /// Objectives.
@@ -330,14 +310,21 @@ impl TrainConfig {
         self.min_world_size.unwrap_or(self.world_size)
     }
 
-    /// Optimizer steps in all.
-    pub fn total_steps(&self) -> u64 {
-        let tokens_per_step = u64::from(self.global_batch) * u64::from(self.model.context);
-        self.steps.unwrap_or_else(|| self.tokens.unwrap_or(0).div_ceil(tokens_per_step.max(1)))
+    /// Optimizer steps in all; none where `tokens` says how long and the context is that of `from`, not looked at yet.
+    pub fn total_steps(&self) -> Option<u64> {
+        let of_tokens = || {
+            let context = self.model.as_ref()?.context;
+            let tokens_per_step = u64::from(self.global_batch) * u64::from(context);
+            Some(self.tokens.unwrap_or(0).div_ceil(tokens_per_step.max(1)))
+        };
+        self.steps.or_else(of_tokens)
     }
 
     /// Writes out the defaults that depend on other options.
     pub fn resolve(&mut self) {
+        if let Some(model) = &mut self.model {
+            model.resolve();
+        }
         self.micro_batch = Some(self.micro_batch());
         self.min_world_size = Some(self.min_world_size());
     }

@@ -2,10 +2,10 @@
 
 use orchestrator_text::ConfigError;
 
-use super::train::{ModelConfig, Precision, ScheduleShape, TrainConfig};
+use super::train::{Precision, ScheduleShape, TrainConfig};
 
 /// A fraction that lies strictly below 1.
-fn below_one(key: &str, value: f64) -> Result<(), ConfigError> {
+pub(super) fn below_one(key: &str, value: f64) -> Result<(), ConfigError> {
     if (0.0..1.0).contains(&value) {
         Ok(())
     } else {
@@ -20,25 +20,22 @@ fn at_least_one(key: &str, value: u64) -> Result<(), ConfigError> {
     if value == 0 { Err(ConfigError::new(key, "expected 1 or more, found 0")) } else { Ok(()) }
 }
 
-/// Bounds that keep arithmetic on sizes far from overflow and refuse a slip of the finger.
-const MOST_LAYERS: u32 = 1 << 12;
-const MOST_WIDTH: u32 = 1 << 17;
-const MOST_CONTEXT: u32 = 1 << 20;
+/// Bounds that keep arithmetic on sizes far from overflow and refuse a slip of the finger; a model's are beside it.
 const MOST_BATCH: u32 = 1 << 24;
 const MOST_RANKS: u32 = 1 << 14;
 const MOST_STEPS: u64 = 1 << 32;
 
 /// What was found to be wrong, in the order of the keys.
 #[derive(Default)]
-struct Found(Vec<ConfigError>);
+pub(super) struct Found(pub(super) Vec<ConfigError>);
 
 impl Found {
-    fn find(&mut self, key: &str, message: impl Into<String>) {
+    pub(super) fn find(&mut self, key: &str, message: impl Into<String>) {
         self.0.push(ConfigError::new(key, message));
     }
 
     /// A check that found something or not.
-    fn check(&mut self, checked: Result<(), ConfigError>) {
+    pub(super) fn check(&mut self, checked: Result<(), ConfigError>) {
         self.0.extend(checked.err());
     }
 }
@@ -47,7 +44,11 @@ impl TrainConfig {
     /// All that is wrong and that the types cannot say.
     pub fn problems(&self) -> Vec<ConfigError> {
         let mut found = Found::default();
-        self.model.check(&mut found);
+        match (&self.model, &self.from) {
+            (Some(model), _) => model.check(&mut found),
+            (None, Some(_)) => {}
+            (None, None) => found.find("", "expected `model`, or `from`: what to train"),
+        }
         self.check_length(&mut found);
         self.check_batch(&mut found);
         self.check_optimizer(&mut found);
@@ -87,9 +88,9 @@ impl TrainConfig {
             (Some(steps), None) => found.check(at_least_one("steps", steps)),
             (None, Some(tokens)) => found.check(at_least_one("tokens", tokens)),
         }
-        if self.total_steps() > MOST_STEPS {
+        if let Some(steps) = self.total_steps().filter(|steps| *steps > MOST_STEPS) {
             let key = if self.steps.is_some() { "steps" } else { "tokens" };
-            found.find(key, format!("expected at most {MOST_STEPS} steps, found {}", self.total_steps()));
+            found.find(key, format!("expected at most {MOST_STEPS} steps, found {steps}"));
         }
     }
 
@@ -147,37 +148,15 @@ impl TrainConfig {
             let value = self.schedule.final_fraction;
             found.find("schedule.final_fraction", format!("expected 0 to 1, found {value}"));
         }
-        let steps = self.total_steps();
+        // Without a length, or with one that is none, nothing fits.
+        let Some(steps) = self.total_steps().filter(|steps| *steps > 0) else { return };
         let (warmup, decay) = (self.schedule.warmup.of(steps), self.schedule.decay.of(steps));
         let decay = if self.schedule.shape == ScheduleShape::Wsd { decay } else { 0 };
-        // Without a length, or with one that is none, nothing fits.
-        if steps > 0 && warmup.saturating_add(decay) > steps {
+        if warmup.saturating_add(decay) > steps {
             found.find(
                 "schedule.warmup",
                 format!("{warmup} steps of warm-up and {decay} of decay do not fit in {steps} steps"),
             );
         }
-    }
-}
-
-impl ModelConfig {
-    fn check(&self, found: &mut Found) {
-        for (key, value, most) in [
-            ("model.layers", self.layers, MOST_LAYERS),
-            ("model.heads", self.heads, MOST_WIDTH),
-            ("model.width", self.width, MOST_WIDTH),
-            ("model.context", self.context, MOST_CONTEXT),
-        ] {
-            if value == 0 || value > most {
-                found.find(key, format!("expected 1 to {most}, found {value}"));
-            }
-        }
-        if self.heads > 0 && !self.width.is_multiple_of(self.heads) {
-            found.find(
-                "model.heads",
-                format!("expected a divisor of the width {}, found {}", self.width, self.heads),
-            );
-        }
-        found.check(below_one("model.dropout", self.dropout));
     }
 }

@@ -1,6 +1,8 @@
 //! Model families: a folder each, and a line each in [`families`].
 
 pub mod gpt;
+pub mod huggingface;
+pub mod llama;
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
@@ -9,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::ModelError;
 use crate::ops::{DropoutSeed, Ops, Tokens};
 use crate::parameters::{ParameterLayout, Parameters};
+use huggingface::HuggingFace;
+use llama::LlamaOptions;
 
 /// Upper bound of every size in a configuration; keeps products of two sizes far from overflow.
 const LARGEST_SIZE: usize = 1 << 24;
@@ -33,6 +37,9 @@ pub struct ModelConfig {
     pub context: usize,
     /// Share of activations dropped in training, in [0, 1).
     pub dropout: f32,
+    /// What only the family `llama` has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub llama: Option<LlamaOptions>,
 }
 
 impl ModelConfig {
@@ -59,17 +66,14 @@ impl ModelConfig {
             let expected = "a share from 0 to below 1".to_owned();
             return Err(ModelError::Config { field: "dropout", value: self.dropout.to_string(), expected });
         }
-        let block = self.width as u128 * self.width as u128 * 12 + self.width as u128 * 13;
-        let total =
-            block * self.layers as u128 + (self.vocabulary + self.context) as u128 * self.width as u128;
+        let family = family::<burn_flex::Flex>(&self.family)?;
+        (family.validate)(self)?;
+        let total = (family.parameters)(self);
         if total > MOST_PARAMETERS as u128 {
             let expected = format!("at most {MOST_PARAMETERS} parameters, not {total}");
             return Err(ModelError::Config { field: "width", value: self.width.to_string(), expected });
         }
-        family_names()
-            .contains(&self.family.as_str())
-            .then_some(())
-            .ok_or_else(|| unknown_family(&self.family))
+        Ok(())
     }
 
     /// The parameters of this model. The configuration must be valid.
@@ -95,20 +99,48 @@ pub type Build<B> = fn(&ModelConfig, &Parameters<B>) -> Box<dyn Model<B>>;
 pub struct Family<B: Backend> {
     /// The name in configurations.
     pub name: &'static str,
+    /// Checks what the family alone knows of a configuration; comes before the next three.
+    pub validate: fn(&ModelConfig) -> Result<(), ModelError>,
+    /// The number of parameters, without making their list.
+    pub parameters: fn(&ModelConfig) -> u128,
     /// The parameters of a valid configuration.
     pub layout: fn(&ModelConfig) -> ParameterLayout,
     /// Builds the model.
     pub build: Build<B>,
+    /// How the public library knows it.
+    pub huggingface: HuggingFace,
 }
 
 /// Every family there is.
-pub fn families<B: Ops>() -> [Family<B>; 1] {
-    [Family { name: gpt::NAME, layout: gpt::layout, build: gpt::build }]
+pub fn families<B: Ops>() -> [Family<B>; 2] {
+    [
+        Family {
+            name: gpt::NAME,
+            validate: gpt::validate,
+            parameters: gpt::parameters,
+            layout: gpt::layout,
+            build: gpt::build,
+            huggingface: gpt::huggingface::HUGGING_FACE,
+        },
+        Family {
+            name: llama::NAME,
+            validate: llama::validate,
+            parameters: llama::parameters,
+            layout: llama::layout,
+            build: llama::build,
+            huggingface: llama::huggingface::HUGGING_FACE,
+        },
+    ]
 }
 
 /// The family of this name.
 pub fn family<B: Ops>(name: &str) -> Result<Family<B>, ModelError> {
     families().into_iter().find(|family| family.name == name).ok_or_else(|| unknown_family(name))
+}
+
+/// How the public library knows the family of this name.
+pub fn huggingface_of(name: &str) -> Result<HuggingFace, ModelError> {
+    Ok(family::<burn_flex::Flex>(name)?.huggingface)
 }
 
 /// The names in the table.
@@ -133,7 +165,20 @@ mod tests {
             width: 8,
             context: 16,
             dropout: 0.0,
+            llama: None,
         }
+    }
+
+    fn llama() -> ModelConfig {
+        let options = LlamaOptions {
+            kv_heads: 1,
+            inner: 12,
+            tied: false,
+            rope_theta: 1e4,
+            rope_scaling: None,
+            epsilon: 1e-5,
+        };
+        ModelConfig { family: "llama".into(), llama: Some(options), ..config() }
     }
 
     #[test]
@@ -144,8 +189,40 @@ mod tests {
         assert!(ModelConfig { dropout: 1.0, ..config() }.validate().is_err());
         assert!(ModelConfig { dropout: f32::NAN, ..config() }.validate().is_err());
         let vast = ModelConfig { width: 1 << 24, layers: 1 << 24, ..config() };
-        assert!(vast.validate().is_err());
+        assert!(vast.validate().is_err(), "without its list, which would fill the memory");
         let error = ModelConfig { family: "gtp".into(), ..config() }.validate().expect_err("no such family");
-        assert_eq!(error.to_string(), "unknown model family `gtp`: expected one of gpt");
+        assert_eq!(error.to_string(), "unknown model family `gtp`: expected one of gpt, llama");
+    }
+
+    #[test]
+    fn what_only_one_family_has_is_refused_of_another() {
+        assert!(llama().validate().is_ok());
+        assert!(ModelConfig { family: "gpt".into(), ..llama() }.validate().is_err());
+        assert!(ModelConfig { llama: None, ..llama() }.validate().is_err());
+        assert!(ModelConfig { heads: 8, ..llama() }.validate().is_err(), "heads of one channel");
+        let refuse = |change: fn(&mut LlamaOptions)| {
+            let mut config = llama();
+            change(config.llama.as_mut().expect("its options"));
+            assert!(config.validate().is_err(), "{config:?}");
+        };
+        refuse(|options| options.kv_heads = 3);
+        refuse(|options| options.kv_heads = 0);
+        refuse(|options| options.inner = 0);
+        refuse(|options| options.inner = usize::MAX);
+        refuse(|options| options.rope_theta = f64::NAN);
+        refuse(|options| options.epsilon = 0.0);
+    }
+
+    #[test]
+    fn parameters_are_counted_as_they_are_listed() {
+        let tied = {
+            let mut config = llama();
+            config.llama.as_mut().expect("its options").tied = true;
+            config
+        };
+        for config in [config(), llama(), tied] {
+            let family = family::<burn_flex::Flex>(&config.family).expect("in the table");
+            assert_eq!((family.parameters)(&config), config.layout().expect("valid").total() as u128);
+        }
     }
 }

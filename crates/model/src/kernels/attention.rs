@@ -1,7 +1,9 @@
 //! Attention by blocks of rows: the `time × time` scores never exist as a whole.
 //!
-//! Shapes: `qkv [batch, time, 3 · width]`, result `[batch, time, width]`, `lse [batch, heads, time]` (the logarithm of
-//! each row's sum of exponentials, from which the backward pass rebuilds the probabilities). Tasks are sequences.
+//! Shapes: `qkv [batch, time, width + 2 · kv_heads · size]`, result `[batch, time, width]`, `lse [batch, heads, time]`
+//! (the logarithm of each row's sum of exponentials, from which the backward pass rebuilds the probabilities); `size` is
+//! `width / heads`. Heads of queries share those of keys and values in groups that follow each other. Tasks are
+//! sequences.
 
 use rayon::prelude::*;
 
@@ -66,16 +68,27 @@ struct Head {
     size: usize,
     width: usize,
     time: usize,
+    /// Columns of `qkv`.
+    packed: usize,
+    /// First columns of its queries, keys and values.
+    columns: [usize; 3],
 }
 
 impl Head {
+    fn new(index: usize, shape: &AttentionShape) -> Self {
+        let (size, shared) = (shape.size(), index / shape.group());
+        let columns = [0, shape.width, shape.width + shape.kv_heads * size];
+        let columns = [index * size, columns[1] + shared * size, columns[2] + shared * size];
+        Self { index, size, width: shape.width, time: shape.time, packed: shape.packed(), columns }
+    }
+
     /// `count` rows from `row` on of queries (0), keys (1) or values (2).
     fn part(self, qkv: &[f32], which: usize, row: usize, count: usize) -> Matrix<'_> {
-        Matrix::strided(&qkv[self.offset(which, row)..], count, self.size, 3 * self.width)
+        Matrix::strided(&qkv[self.offset(which, row)..], count, self.size, self.packed)
     }
 
     fn offset(self, which: usize, row: usize) -> usize {
-        row * 3 * self.width + which * self.width + self.index * self.size
+        row * self.packed + self.columns[which]
     }
 
     /// `count` rows of a result or its gradient.
@@ -96,17 +109,19 @@ impl Head {
 /// Attends; returns the result and `lse`.
 pub fn forward(qkv: &[f32], shape: &AttentionShape, dropout: Option<Dropout>) -> (Vec<f32>, Vec<f32>) {
     let &AttentionShape { time, heads, width, mask, .. } = shape;
-    let mut output = vec![0.0; qkv.len() / 3];
-    let mut lse = vec![0.0; qkv.len() / (3 * width) * heads];
+    let packed = shape.packed();
+    let rows = qkv.len() / packed;
+    let mut output = vec![0.0; rows * width];
+    let mut lse = vec![0.0; rows * heads];
     output
         .par_chunks_mut(time * width)
         .zip(lse.par_chunks_mut(heads * time))
-        .zip(qkv.par_chunks(time * 3 * width))
+        .zip(qkv.par_chunks(time * packed))
         .enumerate()
         .for_each(|(sequence, ((output, lse), qkv))| {
             let mut scores = vec![0.0; BLOCK * time];
             for (index, lse) in lse.chunks_exact_mut(time).enumerate() {
-                let head = Head { index, size: width / heads, width, time };
+                let head = Head::new(index, shape);
                 for first in (0..time).step_by(BLOCK) {
                     let rows = BLOCK.min(time - first);
                     let keys = mask.visible(first + rows - 1, time);
@@ -147,14 +162,16 @@ pub fn backward(
 ) -> Vec<f32> {
     let &AttentionShape { time, heads, width, .. } = shape;
     let mut dqkv = vec![0.0; qkv.len()];
-    dqkv.par_chunks_mut(time * 3 * width).enumerate().for_each(|(sequence, dqkv)| {
-        let rows = sequence * time * width..(sequence + 1) * time * width;
+    let packed = shape.packed();
+    dqkv.par_chunks_mut(time * packed).enumerate().for_each(|(sequence, dqkv)| {
+        let rows = sequence * time..(sequence + 1) * time;
+        let values = rows.start * width..rows.end * width;
         let saved = Sequence {
             index: sequence,
-            qkv: &qkv[rows.start * 3..rows.end * 3],
-            output: &output[rows.clone()],
-            lse: &lse[sequence * heads * time..(sequence + 1) * heads * time],
-            gradient: &gradient[rows],
+            qkv: &qkv[rows.start * packed..rows.end * packed],
+            output: &output[values.clone()],
+            lse: &lse[rows.start * heads..rows.end * heads],
+            gradient: &gradient[values],
         };
         saved.backward(dqkv, shape, dropout);
     });
@@ -177,9 +194,10 @@ impl Sequence<'_> {
         let mut dscores = vec![0.0; BLOCK * time];
         let mut factors = vec![0.0; if dropout.is_some() { time } else { 0 }];
         for index in 0..heads {
-            let head = Head { index, size: width / heads, width, time };
-            // Last block first: it sees every key, so it writes all of the keys' and values' gradients, and the others
-            // add to them.
+            let head = Head::new(index, shape);
+            // Last block first: it sees every key, so that of a group's first head writes all of the keys' and values'
+            // gradients, and the others add to them.
+            let is_first = index % shape.group() == 0;
             for (round, first) in (0..time).step_by(BLOCK).rev().enumerate() {
                 let rows = BLOCK.min(time - first);
                 let keys = mask.visible(first + rows - 1, time);
@@ -211,9 +229,9 @@ impl Sequence<'_> {
                 }
                 let probabilities = Matrix::dense(&scores, rows, keys).transposed();
                 let dscores = Matrix::dense(&dscores, rows, keys);
-                let stride = 3 * width;
-                multiply(&mut dqkv[head.offset(2, 0)..], stride, probabilities, gradient, 1.0, round > 0);
-                multiply(&mut dqkv[head.offset(1, 0)..], stride, dscores.transposed(), query, 1.0, round > 0);
+                let (stride, add) = (shape.packed(), round > 0 || !is_first);
+                multiply(&mut dqkv[head.offset(2, 0)..], stride, probabilities, gradient, 1.0, add);
+                multiply(&mut dqkv[head.offset(1, 0)..], stride, dscores.transposed(), query, 1.0, add);
                 multiply(&mut dqkv[head.offset(0, first)..], stride, dscores, key, 1.0, false);
             }
         }

@@ -17,6 +17,8 @@ mod matrix;
 pub mod norm;
 pub mod optimizer;
 pub mod pointwise;
+pub mod rms_norm;
+pub mod rotary;
 
 /// Instruction sets for which every kernel is compiled.
 #[cfg(target_arch = "x86_64")]

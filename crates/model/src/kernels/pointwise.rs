@@ -1,8 +1,8 @@
-//! GELU (tanh form) and dropout.
+//! GELU (tanh form), SwiGLU and dropout.
 
 use rayon::prelude::*;
 
-use super::math::tanh;
+use super::math::{exp, tanh};
 use super::vectorised;
 use crate::random::bits32;
 
@@ -26,6 +26,21 @@ vectorised! {
             let t = tanh(SLOPE * (x + CUBIC * x * x * x));
             let du = SLOPE * (1.0 + 3.0 * CUBIC * x * x);
             *dx = gradient * (0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * du);
+        }
+    }
+
+    fn swiglu_chunk(gate: &[f32], up: &[f32], y: &mut [f32]) {
+        for ((gate, up), y) in gate.iter().zip(up).zip(y) {
+            *y = gate / (1.0 + exp(-gate)) * up;
+        }
+    }
+
+    fn swiglu_backward_chunk(gate: &[f32], up: &[f32], gradient: &[f32], dgate: &mut [f32], dup: &mut [f32]) {
+        let inputs = gate.iter().zip(up).zip(gradient);
+        for (((gate, up), gradient), (dgate, dup)) in inputs.zip(dgate.iter_mut().zip(dup)) {
+            let sigmoid = 1.0 / (1.0 + exp(-gate));
+            *dgate = gradient * up * sigmoid * (1.0 + gate * (1.0 - sigmoid));
+            *dup = gradient * gate * sigmoid;
         }
     }
 
@@ -65,6 +80,31 @@ pub fn gelu_backward(x: &[f32], gradient: &[f32]) -> Vec<f32> {
         .zip(gradient.par_chunks(CHUNK))
         .for_each(|((dx, x), gradient)| gelu_backward_chunk(x, gradient, dx));
     dx
+}
+
+/// `gate σ(gate) · up`, element by element.
+pub fn swiglu(gate: &[f32], up: &[f32]) -> Vec<f32> {
+    let mut y = vec![0.0; gate.len()];
+    y.par_chunks_mut(CHUNK)
+        .zip(gate.par_chunks(CHUNK))
+        .zip(up.par_chunks(CHUNK))
+        .for_each(|((y, gate), up)| swiglu_chunk(gate, up, y));
+    y
+}
+
+/// Gradients of [`swiglu`] for the gate and what it lets through.
+pub fn swiglu_backward(gate: &[f32], up: &[f32], gradient: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    let (mut dgate, mut dup) = (vec![0.0; gate.len()], vec![0.0; gate.len()]);
+    dgate
+        .par_chunks_mut(CHUNK)
+        .zip(dup.par_chunks_mut(CHUNK))
+        .zip(gate.par_chunks(CHUNK))
+        .zip(up.par_chunks(CHUNK))
+        .zip(gradient.par_chunks(CHUNK))
+        .for_each(|((((dgate, dup), gate), up), gradient)| {
+            swiglu_backward_chunk(gate, up, gradient, dgate, dup);
+        });
+    (dgate, dup)
 }
 
 /// Dropout of a whole tensor; the element's index is its counter. Its gradient is the same function of the gradient.

@@ -11,8 +11,8 @@ use burn_autodiff::ops::{Backward, Ops as Step, OpsKind};
 use burn_backend::tensor::FloatTensor;
 use burn_flex::{Flex, FlexTensor};
 
-use super::flex::{contiguous, dense, linear, sizes, values, widths};
-use super::{AttentionShape, Dropout, Ops, Tokens, WeightLayout};
+use super::flex::{contiguous, dense, linear, rotated, sizes, values, widths};
+use super::{AttentionShape, Dropout, Ops, RotaryTable, Tokens, WeightLayout};
 use crate::kernels;
 
 type Tape = Autodiff<Flex>;
@@ -114,6 +114,56 @@ impl Backward<Flex, 3> for LayerNormBackward {
 }
 
 #[derive(Debug)]
+struct RmsNormBackward;
+
+impl Backward<Flex, 2> for RmsNormBackward {
+    /// Input, weight, reciprocal root mean squares of the rows.
+    type State = (FlexTensor, FlexTensor, Arc<[f32]>);
+
+    fn backward(self, step: Step<Self::State, 2>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let dy = incoming(&step, gradients);
+        let (x, weight, scales) = &step.state;
+        let (dx, dweight) = kernels::rms_norm::backward(values(x), values(weight), scales, values(&dy));
+        let of_parents = [dense(dx, sizes(x)), dense(dweight, [sizes(x)[1]])];
+        hand_out(step, gradients, of_parents);
+    }
+}
+
+#[derive(Debug)]
+struct SwigluBackward;
+
+impl Backward<Flex, 2> for SwigluBackward {
+    /// Gate, what it lets through.
+    type State = (FlexTensor, FlexTensor);
+
+    fn backward(self, step: Step<Self::State, 2>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let dy = incoming(&step, gradients);
+        let (gate, up) = &step.state;
+        let (dgate, dup) = kernels::pointwise::swiglu_backward(values(gate), values(up), values(&dy));
+        let of_parents = [dense(dgate, sizes(gate)), dense(dup, sizes(gate))];
+        hand_out(step, gradients, of_parents);
+    }
+}
+
+#[derive(Debug)]
+struct RotaryBackward;
+
+impl Backward<Flex, 3> for RotaryBackward {
+    /// Widths of queries and keys, angles. Turning is linear: it needs nothing of its inputs.
+    type State = ((usize, usize), RotaryTable);
+
+    fn backward(self, step: Step<Self::State, 3>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let dy = incoming(&step, gradients);
+        let (widths, table) = &step.state;
+        let rows = sizes(&dy)[0];
+        let (query, key, value) = kernels::rotary::backward(values(&dy), *widths, table);
+        let narrow = [rows, widths.1];
+        let of_parents = [dense(query, [rows, widths.0]), dense(key, narrow), dense(value, narrow)];
+        hand_out(step, gradients, of_parents);
+    }
+}
+
+#[derive(Debug)]
 struct GeluBackward;
 
 impl Backward<Flex, 1> for GeluBackward {
@@ -155,17 +205,20 @@ impl Backward<Flex, 1> for AttentionBackward {
 #[derive(Debug)]
 struct EmbeddingBackward;
 
-impl Backward<Flex, 2> for EmbeddingBackward {
+/// Parents: the table of tokens, then that of positions where it is.
+impl<const N: usize> Backward<Flex, N> for EmbeddingBackward {
     /// Tokens, rows of both tables.
-    type State = (Tokens, (usize, usize));
+    type State = (Tokens, (usize, Option<usize>));
 
-    fn backward(self, step: Step<Self::State, 2>, gradients: &mut Gradients, _: &mut Checkpointer) {
+    fn backward(self, step: Step<Self::State, N>, gradients: &mut Gradients, _: &mut Checkpointer) {
         let dy = incoming(&step, gradients);
         let (tokens, rows) = &step.state;
         let (rows, width) = (*rows, sizes(&dy)[1]);
         let (dtable, dpositions) =
             kernels::embedding::backward(tokens.ids(), values(&dy), rows, tokens.time(), width);
-        hand_out(step, gradients, [dense(dtable, [rows.0, width]), dense(dpositions, [rows.1, width])]);
+        let mut of_parents = vec![dense(dtable, [rows.0, width])];
+        of_parents.extend(dpositions.zip(rows.1).map(|(values, places)| dense(values, [places, width])));
+        hand_out(step, gradients, of_parents.try_into().expect("one gradient per parent"));
     }
 }
 
@@ -251,6 +304,35 @@ impl Ops for Tape {
         tensor(record(LayerNormBackward, [&x, &weight, &bias], state, y))
     }
 
+    fn rms_normalise(x: Tensor<Self, 2>, weight: Tensor<Self, 1>, epsilon: f32) -> Tensor<Self, 2> {
+        let (x, weight) = (node(x), node(weight));
+        let (y, scales) =
+            kernels::rms_norm::forward(values(&x.primitive), values(&weight.primitive), epsilon);
+        let state = (x.primitive.clone(), weight.primitive.clone(), scales.into());
+        let y = dense(y, sizes(&x.primitive));
+        tensor(record(RmsNormBackward, [&x, &weight], state, y))
+    }
+
+    fn swiglu(gate: Tensor<Self, 2>, up: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        let (gate, up) = (node(gate), node(up));
+        let y = kernels::pointwise::swiglu(values(&gate.primitive), values(&up.primitive));
+        let y = dense(y, sizes(&gate.primitive));
+        let state = (gate.primitive.clone(), up.primitive.clone());
+        tensor(record(SwigluBackward, [&gate, &up], state, y))
+    }
+
+    fn rotate_and_pack(
+        query: Tensor<Self, 2>,
+        key: Tensor<Self, 2>,
+        value: Tensor<Self, 2>,
+        table: &RotaryTable,
+    ) -> Tensor<Self, 2> {
+        let (query, key, value) = (node(query), node(key), node(value));
+        let y = rotated(&query.primitive, &key.primitive, &value.primitive, table);
+        let widths = (sizes(&query.primitive)[1], sizes(&key.primitive)[1]);
+        tensor(record(RotaryBackward, [&query, &key, &value], (widths, table.clone()), y))
+    }
+
     fn gelu_tanh(x: Tensor<Self, 2>) -> Tensor<Self, 2> {
         let x = node(x);
         let y = dense(kernels::pointwise::gelu(values(&x.primitive)), sizes(&x.primitive));
@@ -270,14 +352,23 @@ impl Ops for Tape {
         tensor(record(AttentionBackward, [&qkv], state, y))
     }
 
-    fn embed_tokens(tokens: &Tokens, table: Tensor<Self, 2>, positions: Tensor<Self, 2>) -> Tensor<Self, 2> {
-        let (table, positions) = (node(table), node(positions));
+    fn embed_tokens(
+        tokens: &Tokens,
+        table: Tensor<Self, 2>,
+        positions: Option<Tensor<Self, 2>>,
+    ) -> Tensor<Self, 2> {
+        let (table, positions) = (node(table), positions.map(node));
         let [rows, width] = sizes(&table.primitive);
-        let places = sizes(&positions.primitive)[0];
-        let (tables, places_values) = (values(&table.primitive), values(&positions.primitive));
-        let y = kernels::embedding::forward(tokens.ids(), tables, places_values, tokens.time(), width);
+        let places = positions.as_ref().map(|positions| sizes(&positions.primitive)[0]);
+        let added = positions.as_ref().map(|positions| values(&positions.primitive));
+        let y =
+            kernels::embedding::forward(tokens.ids(), values(&table.primitive), added, tokens.time(), width);
         let y = dense(y, [tokens.ids().len(), width]);
-        tensor(record(EmbeddingBackward, [&table, &positions], (tokens.clone(), (rows, places)), y))
+        let state = (tokens.clone(), (rows, places));
+        tensor(match &positions {
+            Some(positions) => record(EmbeddingBackward, [&table, positions], state, y),
+            None => record(EmbeddingBackward, [&table], state, y),
+        })
     }
 
     fn cross_entropy(logits: Tensor<Self, 2>, targets: Arc<[i32]>) -> Tensor<Self, 1> {

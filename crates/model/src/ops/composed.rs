@@ -3,7 +3,7 @@
 use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor, TensorData, activation};
 
-use super::{AttentionShape, Dropout, IGNORED, Tokens, WeightLayout};
+use super::{AttentionShape, Dropout, IGNORED, RotaryTable, Tokens, WeightLayout};
 use crate::kernels::pointwise::drop_factor;
 
 /// See [`super::Ops::affine`].
@@ -39,6 +39,44 @@ pub fn layer_norm<B: Backend>(
     centred / (variance + epsilon).sqrt() * weight.unsqueeze() + bias.unsqueeze()
 }
 
+/// See [`super::Ops::rms_normalise`].
+pub fn rms_norm<B: Backend>(x: Tensor<B, 2>, weight: Tensor<B, 1>, epsilon: f32) -> Tensor<B, 2> {
+    let square = (x.clone() * x.clone()).mean_dim(1);
+    x / (square + epsilon).sqrt() * weight.unsqueeze()
+}
+
+/// See [`super::Ops::swiglu`].
+pub fn swiglu<B: Backend>(gate: Tensor<B, 2>, up: Tensor<B, 2>) -> Tensor<B, 2> {
+    activation::silu(gate) * up
+}
+
+/// See [`super::Ops::rotate_and_pack`].
+pub fn rotate_and_pack<B: Backend>(
+    query: Tensor<B, 2>,
+    key: Tensor<B, 2>,
+    value: Tensor<B, 2>,
+    table: &RotaryTable,
+) -> Tensor<B, 2> {
+    let (rows, half, device) = (query.dims()[0], table.half(), query.device());
+    let angles = |pick: fn(&RotaryTable, usize) -> &[f32]| {
+        let values: Vec<f32> = (0..rows).flat_map(|row| pick(table, row).iter().copied()).collect();
+        Tensor::<B, 4>::from_data(TensorData::new(values, [rows, 1, 1, half]), &device)
+    };
+    let cosines = angles(|table, row| table.angles(row).0);
+    let sines = angles(|table, row| table.angles(row).1);
+    let turn = |x: Tensor<B, 2>| -> Tensor<B, 2> {
+        let width = x.dims()[1];
+        let heads = width / (2 * half);
+        let x = x.reshape([rows, heads, 2, half]);
+        let part = |which: usize| x.clone().slice([0..rows, 0..heads, which..which + 1, 0..half]);
+        let (first, second) = (part(0), part(1));
+        let turned_first = first.clone() * cosines.clone() - second.clone() * sines.clone();
+        let turned_second = second * cosines.clone() + first * sines.clone();
+        Tensor::cat(vec![turned_first, turned_second], 2).reshape([rows, width])
+    };
+    Tensor::cat(vec![turn(query), turn(key), value], 1)
+}
+
 /// See [`super::Ops::gelu_tanh`].
 pub fn gelu<B: Backend>(x: Tensor<B, 2>) -> Tensor<B, 2> {
     let cubic = x.clone() * x.clone() * x.clone() * 0.044_715;
@@ -53,15 +91,20 @@ pub fn attention<B: Backend>(
     shape: AttentionShape,
     dropout: Option<Dropout>,
 ) -> Tensor<B, 2> {
-    let AttentionShape { time, heads, width, mask } = shape;
+    let AttentionShape { time, heads, kv_heads, width, mask } = shape;
     let batch = qkv.dims()[0] / time;
     let device = qkv.device();
-    let size = width / heads;
-    let part = |which: usize| -> Tensor<B, 4> {
-        let columns = which * width..(which + 1) * width;
+    let (size, group) = (shape.size(), shape.group());
+    let part = |first: usize, heads: usize| -> Tensor<B, 4> {
+        let columns = first..first + heads * size;
         qkv.clone().slice([0..batch * time, columns]).reshape([batch, time, heads, size]).swap_dims(1, 2)
     };
-    let (query, key, value) = (part(0), part(1), part(2));
+    // Each head of keys and values stands for the heads of queries that share it.
+    let shared = |first: usize| -> Tensor<B, 4> {
+        let part = part(first, kv_heads).unsqueeze_dim::<5>(2).repeat_dim(2, group);
+        part.reshape([batch, heads, time, size])
+    };
+    let (query, key, value) = (part(0, heads), shared(width), shared(width + kv_heads * size));
     let scores = query.matmul(key.transpose()) / (size as f32).sqrt();
     let hidden: Vec<f32> = (0..time * time)
         .map(|i| if i % time < mask.visible(i / time, time) { 0.0 } else { f32::NEG_INFINITY })
@@ -77,13 +120,19 @@ pub fn attention<B: Backend>(
 }
 
 /// See [`super::Ops::embed_tokens`].
-pub fn embedding<B: Backend>(tokens: &Tokens, table: Tensor<B, 2>, positions: Tensor<B, 2>) -> Tensor<B, 2> {
+pub fn embedding<B: Backend>(
+    tokens: &Tokens,
+    table: Tensor<B, 2>,
+    positions: Option<Tensor<B, 2>>,
+) -> Tensor<B, 2> {
     let rows = tokens.ids().len();
     let device = table.device();
-    let places: Vec<i32> = (0..rows).map(|row| (row % tokens.time()) as i32).collect();
     let ids = Tensor::<B, 1, Int>::from_data(TensorData::new(tokens.ids().to_vec(), [rows]), &device);
+    let embedded = table.select(0, ids);
+    let Some(positions) = positions else { return embedded };
+    let places: Vec<i32> = (0..rows).map(|row| (row % tokens.time()) as i32).collect();
     let places = Tensor::<B, 1, Int>::from_data(TensorData::new(places, [rows]), &device);
-    table.select(0, ids) + positions.select(0, places)
+    embedded + positions.select(0, places)
 }
 
 /// See [`super::Ops::cross_entropy`].

@@ -6,7 +6,7 @@ use burn::tensor::{DType, Shape, Tensor, TensorPrimitive};
 use burn_flex::{Flex, FlexTensor, Layout};
 use burn_std::Bytes;
 
-use super::{AttentionShape, Dropout, Ops, Tokens, WeightLayout};
+use super::{AttentionShape, Dropout, Ops, RotaryTable, Tokens, WeightLayout};
 use crate::kernels;
 
 /// A tensor around a vector, without a copy.
@@ -53,6 +53,18 @@ pub(super) fn linear(
     dense(y, [sizes(x)[0], output])
 }
 
+/// Forward pass of `rotate_and_pack`.
+pub(super) fn rotated(
+    query: &FlexTensor,
+    key: &FlexTensor,
+    value: &FlexTensor,
+    table: &RotaryTable,
+) -> FlexTensor {
+    let ([rows, wide], [_, narrow]) = (sizes(query), sizes(key));
+    let y = kernels::rotary::forward(values(query), values(key), values(value), (wide, narrow), table);
+    dense(y, [rows, wide + 2 * narrow])
+}
+
 fn primitive<const D: usize>(tensor: Tensor<Flex, D>) -> FlexTensor {
     contiguous(tensor.into_primitive().tensor())
 }
@@ -84,6 +96,26 @@ impl Ops for Flex {
         tensor(dense(y, sizes(&x)))
     }
 
+    fn rms_normalise(x: Tensor<Self, 2>, weight: Tensor<Self, 1>, epsilon: f32) -> Tensor<Self, 2> {
+        let (x, weight) = (primitive(x), primitive(weight));
+        let (y, _) = kernels::rms_norm::forward(values(&x), values(&weight), epsilon);
+        tensor(dense(y, sizes(&x)))
+    }
+
+    fn swiglu(gate: Tensor<Self, 2>, up: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        let (gate, up) = (primitive(gate), primitive(up));
+        tensor(dense(kernels::pointwise::swiglu(values(&gate), values(&up)), sizes(&gate)))
+    }
+
+    fn rotate_and_pack(
+        query: Tensor<Self, 2>,
+        key: Tensor<Self, 2>,
+        value: Tensor<Self, 2>,
+        table: &RotaryTable,
+    ) -> Tensor<Self, 2> {
+        tensor(rotated(&primitive(query), &primitive(key), &primitive(value), table))
+    }
+
     fn gelu_tanh(x: Tensor<Self, 2>) -> Tensor<Self, 2> {
         let x = primitive(x);
         tensor(dense(kernels::pointwise::gelu(values(&x)), sizes(&x)))
@@ -99,16 +131,15 @@ impl Ops for Flex {
         tensor(dense(y, [sizes(&qkv)[0], shape.width]))
     }
 
-    fn embed_tokens(tokens: &Tokens, table: Tensor<Self, 2>, positions: Tensor<Self, 2>) -> Tensor<Self, 2> {
-        let (table, positions) = (primitive(table), primitive(positions));
+    fn embed_tokens(
+        tokens: &Tokens,
+        table: Tensor<Self, 2>,
+        positions: Option<Tensor<Self, 2>>,
+    ) -> Tensor<Self, 2> {
+        let (table, positions) = (primitive(table), positions.map(primitive));
         let width = sizes(&table)[1];
-        let y = kernels::embedding::forward(
-            tokens.ids(),
-            values(&table),
-            values(&positions),
-            tokens.time(),
-            width,
-        );
+        let positions = positions.as_ref().map(values);
+        let y = kernels::embedding::forward(tokens.ids(), values(&table), positions, tokens.time(), width);
         tensor(dense(y, [tokens.ids().len(), width]))
     }
 

@@ -9,6 +9,7 @@ pub mod composed;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod flex;
+mod rotary;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use burn::tensor::backend::Backend;
 
 use crate::error::ModelError;
 pub use crate::kernels::linear::WeightLayout;
+pub use rotary::RotaryTable;
 
 /// A target that does not count in the loss.
 pub const IGNORED: i32 = -1;
@@ -86,12 +88,32 @@ impl Mask {
 pub struct AttentionShape {
     /// Positions of each sequence.
     pub time: usize,
-    /// Heads; they divide `width`.
+    /// Heads of queries; they divide `width`.
     pub heads: usize,
+    /// Heads of keys and values; they divide `heads`. As many as `heads`, or fewer that are shared by groups of them
+    /// (grouped-query attention, Ainslie et al., 2023).
+    pub kv_heads: usize,
     /// Width of the result.
     pub width: usize,
     /// Who sees whom.
     pub mask: Mask,
+}
+
+impl AttentionShape {
+    /// Channels of one head.
+    pub fn size(&self) -> usize {
+        self.width / self.heads
+    }
+
+    /// Heads of queries to one of keys and values.
+    pub fn group(&self) -> usize {
+        self.heads / self.kv_heads
+    }
+
+    /// Columns of queries, keys and values side by side.
+    pub fn packed(&self) -> usize {
+        self.width + 2 * self.kv_heads * self.size()
+    }
 }
 
 /// Dropout whose draws are a pure function of (key, element).
@@ -147,13 +169,35 @@ pub trait Ops: Backend {
         composed::layer_norm(x, weight, bias, epsilon)
     }
 
+    /// Divides each row by its root mean square, then scales it (Zhang and Sennrich, 2019): `[rows, width]`, weight
+    /// `[width]`. `epsilon` is added to the mean square under the root.
+    fn rms_normalise(x: Tensor<Self, 2>, weight: Tensor<Self, 1>, epsilon: f32) -> Tensor<Self, 2> {
+        composed::rms_norm(x, weight, epsilon)
+    }
+
+    /// `gate σ(gate) · up` (SwiGLU, Shazeer, 2020), all `[rows, inner]`.
+    fn swiglu(gate: Tensor<Self, 2>, up: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        composed::swiglu(gate, up)
+    }
+
     /// GELU in its tanh form (Hendrycks and Gimpel, 2016), as GPT-2 has it.
     fn gelu_tanh(x: Tensor<Self, 2>) -> Tensor<Self, 2> {
         composed::gelu(x)
     }
 
-    /// Scaled dot-product self-attention: `[rows, 3 · width]` (queries, keys, values) to `[rows, width]`. Dropout acts on
-    /// the probabilities.
+    /// Turns queries `[rows, heads · size]` and keys `[rows, kv_heads · size]` by the angles of their positions, and puts
+    /// them beside the values `[rows, kv_heads · size]`: what [`Ops::self_attention`] takes.
+    fn rotate_and_pack(
+        query: Tensor<Self, 2>,
+        key: Tensor<Self, 2>,
+        value: Tensor<Self, 2>,
+        table: &RotaryTable,
+    ) -> Tensor<Self, 2> {
+        composed::rotate_and_pack(query, key, value, table)
+    }
+
+    /// Scaled dot-product self-attention: `[rows, width + 2 · kv_heads · width / heads]` (queries, keys, values) to
+    /// `[rows, width]`. Dropout acts on the probabilities.
     fn self_attention(
         qkv: Tensor<Self, 2>,
         shape: AttentionShape,
@@ -162,8 +206,13 @@ pub trait Ops: Backend {
         composed::attention(qkv, shape, dropout)
     }
 
-    /// The sum of each token's row of `table` and its position's row of `positions`.
-    fn embed_tokens(tokens: &Tokens, table: Tensor<Self, 2>, positions: Tensor<Self, 2>) -> Tensor<Self, 2> {
+    /// Each token's row of `table [vocabulary, width]`; with learned `positions [context, width]`, plus its position's
+    /// row of them.
+    fn embed_tokens(
+        tokens: &Tokens,
+        table: Tensor<Self, 2>,
+        positions: Option<Tensor<Self, 2>>,
+    ) -> Tensor<Self, 2> {
         composed::embedding(tokens, table, positions)
     }
 

@@ -374,10 +374,10 @@ impl Predictor<'_> {
         scaled: &[Vec<TaskOutcome>],
     ) -> Option<TrainingFigures> {
         let (_, config) = self.resolved.job.train()?;
-        let steps = config.total_steps();
-        let taken = steps
-            .saturating_mul(u64::from(config.global_batch))
-            .saturating_mul(u64::from(config.model.context));
+        // A job whose inputs are frozen has the model of `from` written out.
+        let (model, steps) = (config.model.as_ref()?, config.total_steps()?);
+        let taken =
+            steps.saturating_mul(u64::from(config.global_batch)).saturating_mul(u64::from(model.context));
         let phase = plan.phases.iter().find(|phase| matches!(phase.kind, PhaseKind::Train { .. }))?;
         Some(TrainingFigures {
             steps,

@@ -70,6 +70,12 @@ impl CheckpointSource for StoredCheckpoint {
         let path = base.join(name).map_err(unusable)?;
         self.store.read_all(&path, FILE_LIMIT).map_err(unusable)
     }
+
+    fn contains(&self, name: &str) -> Result<bool, TrainError> {
+        let unusable = |error: orchestrator_storage::Error| TrainError::Checkpoint(error.to_string());
+        let path = RelativePath::new(&*self.path).and_then(|base| base.join(name)).map_err(unusable)?;
+        Ok(self.store.try_stat(&path).map_err(unusable)?.is_some())
+    }
 }
 
 /// Steps of the committed checkpoints, ascending.

@@ -37,6 +37,7 @@ mod tests {
             width: 8,
             context: 8,
             dropout: 0.0,
+            llama: None,
         };
         let mut weights = config.layout().expect("a small model").initial(1);
         let digest = model_digest(&config, &weights).expect("a small model");

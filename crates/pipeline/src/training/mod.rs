@@ -5,11 +5,13 @@
 mod checkpoints;
 mod digest;
 mod options;
+mod start;
 mod tokens;
 
 pub use checkpoints::{StagedCheckpoint, StoredCheckpoint, checkpoint_steps, expire, last_checkpoint};
 pub use digest::model_digest;
-pub use options::train_options;
+pub use options::{model_config, train_options};
+pub use start::{adopt, initial_weights, model_file};
 pub use tokens::{ShardTokens, shard_names};
 
 use orchestrator_storage::{RelativePath, Store};

@@ -2,32 +2,70 @@
 
 use orchestrator_job::Job;
 use orchestrator_job::spec::{
-    DivergencePolicy, Family, Objective, OptimizerKind, Order, Portion, ScheduleShape, TrainConfig,
+    DivergencePolicy, Family, ModelConfig as Described, Objective, OptimizerKind, Order, Portion,
+    ScheduleShape, TrainConfig,
 };
 use orchestrator_model::ModelConfig;
+use orchestrator_model::families::llama::{LlamaOptions, RopeScaling};
 use orchestrator_train::TrainOptions;
 use orchestrator_train::options::{CheckpointOptions, OptimizerOptions, ValidationOptions};
 use orchestrator_train::order::OrderKind;
 use orchestrator_train::policy::{Action, PolicyOptions};
 use orchestrator_train::schedule::{ScheduleKind, ScheduleOptions};
 
-/// The trainer's options for a job; `vocabulary` is the tokenizer's number of entries.
-pub fn train_options(job: &Job, config: &TrainConfig, vocabulary: usize) -> TrainOptions {
-    let steps = config.total_steps();
-    let micro_batch = u64::from(config.micro_batch());
-    let model = &config.model;
-    TrainOptions {
-        model: ModelConfig {
-            family: match model.family {
-                Family::Gpt => "gpt".to_owned(),
-            },
-            vocabulary,
-            layers: model.layers as usize,
-            heads: model.heads as usize,
-            width: model.width as usize,
-            context: model.context as usize,
-            dropout: model.dropout as f32,
+use crate::error::TaskError;
+
+/// The model that a job describes, where its tokenizer has so many `entries`.
+pub fn model_config(model: &Described, entries: usize) -> ModelConfig {
+    ModelConfig {
+        family: match model.family {
+            Family::Gpt => "gpt".to_owned(),
+            Family::Llama => "llama".to_owned(),
         },
+        vocabulary: model.vocabulary.map_or(entries, |vocabulary| vocabulary as usize),
+        layers: model.layers as usize,
+        heads: model.heads as usize,
+        width: model.width as usize,
+        context: model.context as usize,
+        dropout: model.dropout as f32,
+        llama: match model.family {
+            Family::Gpt => None,
+            Family::Llama => Some(LlamaOptions {
+                kv_heads: model.kv_heads() as usize,
+                inner: model.inner_width() as usize,
+                tied: model.is_tied(),
+                rope_theta: model.rope_theta(),
+                rope_scaling: model.rope_scaling.map(|scaling| RopeScaling {
+                    factor: scaling.factor,
+                    low_freq_factor: scaling.low_freq_factor,
+                    high_freq_factor: scaling.high_freq_factor,
+                    original_context: scaling.original_context as usize,
+                }),
+                epsilon: model.norm_epsilon(),
+            }),
+        },
+    }
+}
+
+/// The trainer's options for a job; `entries` is the tokenizer's number of entries.
+pub fn train_options(job: &Job, config: &TrainConfig, entries: usize) -> Result<TrainOptions, TaskError> {
+    let (Some(model), Some(steps)) = (&config.model, config.total_steps()) else {
+        // A job that is handed in has the model of `from` written out.
+        return Err(TaskError::configuration(
+            "train",
+            "the job does not say what the model is: expected `model`",
+        ));
+    };
+    let model = model_config(model, entries);
+    if model.vocabulary < entries {
+        let found = model.vocabulary;
+        let message =
+            format!("`model.vocabulary` is {found}: expected at least the tokenizer's {entries} entries");
+        return Err(TaskError::configuration("train", message));
+    }
+    let micro_batch = u64::from(config.micro_batch());
+    Ok(TrainOptions {
+        model,
         objective: match config.objective {
             Objective::CausalLm => "causal_lm".to_owned(),
         },
@@ -74,7 +112,7 @@ pub fn train_options(job: &Job, config: &TrainConfig, vocabulary: usize) -> Trai
             patience: u64::from(config.divergence.max_events),
         },
         seed: job.seed,
-    }
+    })
 }
 
 fn portion(portion: Portion, steps: u64) -> u64 {

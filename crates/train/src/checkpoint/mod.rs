@@ -48,6 +48,9 @@ pub trait CheckpointSink {
 pub trait CheckpointSource {
     /// A file's bytes.
     fn get(&self, name: &str) -> Result<Vec<u8>, TrainError>;
+
+    /// Whether there is such a file.
+    fn contains(&self, name: &str) -> Result<bool, TrainError>;
 }
 
 /// A file of a checkpoint.

@@ -30,7 +30,7 @@ pub(crate) fn write_model(layout: &ParameterLayout, weights: &[f32]) -> Result<V
     write(&tensors)
 }
 
-/// Reads the weights of a layout; a tensor it does not have is an error, except a tied output projection.
+/// Reads the weights of a layout, as [`write_model`] wrote them; a tensor that it does not have is an error.
 pub(crate) fn read_model(layout: &ParameterLayout, bytes: &[u8]) -> Result<Vec<f32>, TrainError> {
     let file = SafeTensors::deserialize(bytes).map_err(broken)?;
     let mut weights = vec![0.0; layout.total()];
@@ -38,7 +38,7 @@ pub(crate) fn read_model(layout: &ParameterLayout, bytes: &[u8]) -> Result<Vec<f
         let values = floats(&file, &parameter.name, &parameter.shape)?;
         weights[parameter.span()].copy_from_slice(&values);
     }
-    let known = |name: &str| name == "lm_head.weight" || layout.iter().any(|p| p.name == name);
+    let known = |name: &str| layout.iter().any(|p| p.name == name);
     match file.names().into_iter().filter(|name| !known(name)).min() {
         Some(name) => Err(broken(format!("tensor `{name}` is not one of this model"))),
         None => Ok(weights),

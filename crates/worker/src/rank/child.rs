@@ -10,15 +10,16 @@ use std::time::{Duration, Instant};
 use orchestrator_core::{Digest, ErrorCode, FileKind, FileRecord, TaskOutcome, gang_metrics};
 use orchestrator_job::Stage;
 use orchestrator_pipeline::training::{
-    ShardTokens, StagedCheckpoint, StoredCheckpoint, expire, model_digest, shard_names, tokenizer,
-    train_options,
+    ShardTokens, StagedCheckpoint, StoredCheckpoint, expire, initial_weights, model_digest, shard_names,
+    tokenizer, train_options,
 };
 use orchestrator_pipeline::{Host, JobContext};
 use orchestrator_storage::{AllowedRoots, RelativePath, Store};
 use orchestrator_train::checkpoint::{Manifest, directory};
 use orchestrator_train::trainer::{Data, Outcome};
 use orchestrator_train::{
-    CheckpointSink, CollectiveError, Observer, Phase, StepMetrics, TrainError, TrainOptions, Trainer,
+    Beginning, CheckpointSink, CollectiveError, Observer, Phase, StepMetrics, TrainError, TrainOptions,
+    Trainer,
 };
 
 use crate::collective::Fabric;
@@ -66,7 +67,10 @@ impl From<orchestrator_storage::Error> for RankFailure {
 
 impl From<orchestrator_pipeline::TaskError> for RankFailure {
     fn from(error: orchestrator_pipeline::TaskError) -> Self {
-        Self::coded(&error, error.code())
+        match error.code() {
+            ErrorCode::InvalidInput => Self::permanent(&error),
+            code => Self::coded(&error, code),
+        }
     }
 }
 
@@ -163,7 +167,8 @@ fn train(
     };
     let device = meet::device(config.device, start)?;
     let end_of_text = context.job.tokenize().map_or("<|endoftext|>", |(_, config)| &*config.end_of_text);
-    let options = train_options(&context.job, config, tokenizer(&output, end_of_text)?.vocab_size());
+    let entries = tokenizer(&output, end_of_text)?.vocab_size();
+    let options = train_options(&context.job, config, entries)?;
     let validation = ShardTokens::open(&output, "validation")?;
     let data = Data {
         train: Arc::new(ShardTokens::open(&output, "train")?),
@@ -174,8 +179,12 @@ fn train(
         RankObserver::new(start, pipe.clone(), pulse, inbox, stop, output.clone(), options.clone())?;
     let resume = (!start.resume_from.is_empty())
         .then(|| StoredCheckpoint::new(output.clone(), start.resume_from.clone()));
-    let resume = resume.as_ref().map(|source| source as &dyn orchestrator_train::CheckpointSource);
-    let mut trainer = Trainer::new(&options, data, collective, device, resume)?;
+    let beginning = match (&resume, &config.from) {
+        (Some(checkpoint), _) => Beginning::Checkpoint(checkpoint),
+        (None, Some(from)) => Beginning::Weights(initial_weights(&context, from, &options.model)?),
+        (None, None) => Beginning::Seed,
+    };
+    let mut trainer = Trainer::new(&options, data, collective, device, beginning)?;
     observer.resume(trainer.step())?;
     let begun = Instant::now();
     match trainer.run(&mut observer, &mut || begun.elapsed())? {

@@ -1,10 +1,21 @@
-//! The `config.json` and `generation_config.json` of Hugging Face's `GPT2LMHeadModel`.
+//! Hugging Face's `GPT2LMHeadModel`.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::error::ModelError;
 use crate::families::ModelConfig;
+use crate::families::huggingface::{HuggingFace, TokenIds, Told, expect, parse, problem};
+
+/// How the library knows this family.
+pub const HUGGING_FACE: HuggingFace = HuggingFace {
+    model_type: "gpt2",
+    config_json,
+    read_config,
+    prefix: "transformer.",
+    buffers: &[".attn.bias", ".attn.masked_bias"],
+    head: ("lm_head.weight", "transformer.wte.weight"),
+};
 
 /// The configuration as the library writes it, with `eos_token_id` where the tokenizer has one.
 pub fn config_json(config: &ModelConfig, end_of_text: Option<u32>) -> Value {
@@ -34,11 +45,6 @@ pub fn config_json(config: &ModelConfig, end_of_text: Option<u32>) -> Value {
     })
 }
 
-/// What generation begins from in that library.
-pub fn generation_config_json(end_of_text: Option<u32>) -> Value {
-    json!({"_from_model_config": true, "bos_token_id": end_of_text, "eos_token_id": end_of_text})
-}
-
 /// What we read of a `config.json`. The library's files have many keys that do not concern us.
 #[derive(Deserialize)]
 struct Gpt2Config {
@@ -48,31 +54,28 @@ struct Gpt2Config {
     n_head: usize,
     n_embd: usize,
     n_positions: usize,
-    #[serde(default)]
     n_inner: Option<usize>,
-    #[serde(default)]
     activation_function: Option<String>,
-    #[serde(default)]
     layer_norm_epsilon: Option<f64>,
+    scale_attn_weights: Option<bool>,
+    scale_attn_by_inverse_layer_idx: Option<bool>,
+    add_cross_attention: Option<bool>,
+    tie_word_embeddings: Option<bool>,
     #[serde(default)]
     resid_pdrop: f32,
-    #[serde(default)]
-    eos_token_id: Option<u32>,
+    eos_token_id: Option<TokenIds>,
 }
 
-/// Reads a `config.json`; also the id of the end-of-text token, where it has one.
-pub fn read_config(bytes: &[u8]) -> Result<(ModelConfig, Option<u32>), ModelError> {
-    let problem = |problem: String| ModelError::File { file: "config.json", problem };
-    let read: Gpt2Config = serde_json::from_slice(bytes).map_err(|error| problem(error.to_string()))?;
-    if read.model_type != "gpt2" {
-        return Err(problem(format!("`model_type` is `{}`: expected `gpt2`", read.model_type)));
-    }
-    if read.activation_function.as_deref().is_some_and(|name| name != "gelu_new") {
-        return Err(problem("`activation_function` is not `gelu_new`".to_owned()));
-    }
-    if read.n_inner.is_some_and(|inner| inner != 4 * read.n_embd) {
-        return Err(problem("`n_inner` is not four times `n_embd`".to_owned()));
-    }
+/// Reads a `config.json`.
+pub fn read_config(bytes: &[u8]) -> Result<Told, ModelError> {
+    let read: Gpt2Config = parse(bytes)?;
+    expect("model_type", Some(read.model_type.as_str()), &"gpt2")?;
+    expect("activation_function", read.activation_function.as_deref(), &"gelu_new")?;
+    expect("n_inner", read.n_inner, &read.n_embd.saturating_mul(4))?;
+    expect("scale_attn_weights", read.scale_attn_weights, &true)?;
+    expect("scale_attn_by_inverse_layer_idx", read.scale_attn_by_inverse_layer_idx, &false)?;
+    expect("add_cross_attention", read.add_cross_attention, &false)?;
+    expect("tie_word_embeddings", read.tie_word_embeddings, &true)?;
     if read.layer_norm_epsilon.is_some_and(|epsilon| (epsilon - 1e-5).abs() > 1e-9) {
         return Err(problem("`layer_norm_epsilon` is not 1e-5".to_owned()));
     }
@@ -84,7 +87,8 @@ pub fn read_config(bytes: &[u8]) -> Result<(ModelConfig, Option<u32>), ModelErro
         width: read.n_embd,
         context: read.n_positions,
         dropout: read.resid_pdrop,
+        llama: None,
     };
     config.validate()?;
-    Ok((config, read.eos_token_id))
+    Ok((config, read.eos_token_id.and_then(|ids| ids.first())))
 }

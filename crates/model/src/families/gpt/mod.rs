@@ -13,6 +13,7 @@ pub mod huggingface;
 use burn::tensor::Tensor;
 
 use super::{Model, ModelConfig};
+use crate::error::ModelError;
 use crate::ops::{AttentionShape, DropoutSeed, Mask, Ops, Tokens, WeightLayout};
 use crate::parameters::{Init, ParameterLayout, Parameters};
 
@@ -22,6 +23,24 @@ pub const NAME: &str = "gpt";
 pub const EPSILON: f32 = 1e-5;
 /// Standard deviation of initial weights.
 const DEVIATION: f64 = 0.02;
+
+/// Refuses what only another family has.
+pub fn validate(config: &ModelConfig) -> Result<(), ModelError> {
+    match &config.llama {
+        None => Ok(()),
+        Some(options) => {
+            let expected = "none: this is no Llama".to_owned();
+            Err(ModelError::Config { field: "llama", value: format!("{options:?}"), expected })
+        }
+    }
+}
+
+/// Number of parameters.
+pub fn parameters(config: &ModelConfig) -> u128 {
+    let width = config.width as u128;
+    let block = 12 * width * width + 13 * width;
+    block * config.layers as u128 + (config.vocabulary + config.context + 2) as u128 * width
+}
 
 /// Parameters in the order of the network. What writes to the residual stream begins smaller, by the root of the number
 /// of such writes, so that the stream's variance does not grow with depth.
@@ -79,11 +98,13 @@ impl<B: Ops> Model<B> for Gpt<B> {
     fn hidden(&self, tokens: &Tokens, dropout: Option<DropoutSeed>) -> Tensor<B, 2> {
         let rate = self.config.dropout;
         let at = |site: u64| dropout.and_then(|seed| seed.at(site, rate));
-        let x = B::embed_tokens(tokens, self.token_embedding.clone(), self.position_embedding.clone());
+        let positions = Some(self.position_embedding.clone());
+        let x = B::embed_tokens(tokens, self.token_embedding.clone(), positions);
         let mut x = B::dropout(x, at(0));
         let shape = AttentionShape {
             time: tokens.time(),
             heads: self.config.heads,
+            kv_heads: self.config.heads,
             width: self.config.width,
             mask: Mask::Causal,
         };
