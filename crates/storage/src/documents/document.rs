@@ -8,6 +8,7 @@ use arrow_array::builder::{Float32Builder, StringBuilder, UInt64Builder};
 use arrow_schema::{DataType, Field, Schema};
 use orchestrator_core::{Document, DocumentId, Media};
 
+use super::grouped::row_groups;
 use super::table::{Batches, Columns, Row, TableReader, TableWriter};
 use crate::{Error, RelativePath, Store};
 
@@ -64,6 +65,8 @@ impl Columns for DocumentColumns {
 
 /// Writes documents to one Parquet file.
 pub struct DocumentWriter<W: Write + Send>(TableWriter<W, DocumentColumns>);
+
+row_groups!(DocumentWriter);
 
 impl<W: Write + Send> DocumentWriter<W> {
     /// Starts a file on `sink`, usually a [`crate::Writer`].
@@ -132,6 +135,16 @@ impl DocumentReader {
         rows: &[u64],
     ) -> Result<Self, Error> {
         Self::reading(TableReader::open(store, path)?.only(rows), projection)
+    }
+
+    /// Opens a part from a row on. Row groups before it are not read.
+    pub fn open_from(
+        store: &Store,
+        path: &RelativePath,
+        projection: Projection,
+        row: u64,
+    ) -> Result<Self, Error> {
+        Self::reading(TableReader::open(store, path)?.after_rows(row), projection)
     }
 
     fn reading(table: TableReader, projection: Projection) -> Result<Self, Error> {

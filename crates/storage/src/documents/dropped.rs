@@ -8,6 +8,7 @@ use arrow_array::builder::{StringBuilder, UInt64Builder};
 use arrow_schema::{DataType, Field, Schema};
 use orchestrator_core::{Dropped, Reason};
 
+use super::grouped::row_groups;
 use super::table::{Batches, Columns, Row, TableReader, TableWriter};
 use crate::{Error, RelativePath, Store};
 
@@ -49,6 +50,8 @@ impl Columns for DroppedColumns {
 
 /// Writes dropped records to one Parquet file.
 pub struct DroppedWriter<W: Write + Send>(TableWriter<W, DroppedColumns>);
+
+row_groups!(DroppedWriter);
 
 impl<W: Write + Send> DroppedWriter<W> {
     /// Starts a file on `sink`.

@@ -8,6 +8,7 @@ use arrow_array::builder::{StringBuilder, UInt64Builder};
 use arrow_schema::{DataType, Field, Schema};
 use orchestrator_core::{DocumentId, Note, NoteKind};
 
+use super::grouped::row_groups;
 use super::table::{Batches, Columns, Row, TableReader, TableWriter};
 use crate::{Error, RelativePath, Store};
 
@@ -46,6 +47,8 @@ impl Columns for NoteColumns {
 
 /// Writes notes to one Parquet file.
 pub struct NotesWriter<W: Write + Send>(TableWriter<W, NoteColumns>);
+
+row_groups!(NotesWriter);
 
 impl<W: Write + Send> NotesWriter<W> {
     /// Starts a file on `sink`.

@@ -11,6 +11,7 @@ use arrow_array::builder::{Float64Builder, StringBuilder};
 use arrow_schema::{DataType, Field, Schema};
 use orchestrator_core::DocumentId;
 
+use super::grouped::row_groups;
 use super::table::{Batches, Columns, TableReader, TableWriter};
 use crate::{Error, RelativePath, Store};
 
@@ -42,6 +43,8 @@ impl Columns for ScoreColumns {
 
 /// Writes scores to one Parquet file.
 pub struct ScoresWriter<W: Write + Send>(TableWriter<W, ScoreColumns>);
+
+row_groups!(ScoresWriter);
 
 impl<W: Write + Send> ScoresWriter<W> {
     /// Starts a file on `sink` with these measures.

@@ -7,17 +7,18 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Float64Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, LargeStringArray, PrimitiveArray, RecordBatch, StringArray};
-use arrow_schema::{DataType, Schema, SchemaRef};
+use arrow_schema::{DataType, Schema};
+use bytes::Bytes;
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
 };
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
+use super::grouped::GroupedWriter;
 use crate::formats::guarded;
 use crate::{Error, RelativePath, Store};
 
@@ -42,12 +43,13 @@ pub(crate) trait Columns {
 
 /// Writes rows of one kind.
 pub(crate) struct TableWriter<W: Write + Send, C: Columns> {
-    writer: ArrowWriter<W>,
-    schema: SchemaRef,
+    file: GroupedWriter<W>,
     pub(crate) columns: C,
     rows: usize,
     bytes: usize,
     total: u64,
+    /// Closed groups, for who keeps them.
+    groups: Option<Vec<Bytes>>,
 }
 
 impl<W: Write + Send, C: Columns> TableWriter<W, C> {
@@ -60,21 +62,19 @@ impl<W: Write + Send, C: Columns> TableWriter<W, C> {
 
     /// A writer of columns that are known when it is made.
     pub(crate) fn with(sink: W, columns: C) -> Result<Self, Error> {
-        let schema = Arc::new(columns.schema());
         let level = ZstdLevel::try_new(3).map_err(failed)?;
         let mut properties = WriterProperties::builder()
             .set_created_by("orchestrator".to_owned()) // the default names the library's version: bytes would change with it
             .set_compression(Compression::ZSTD(level))
             .set_dictionary_enabled(false)
             .set_statistics_enabled(EnabledStatistics::None)
+            .set_offset_index_disabled(true)
             .set_max_row_group_row_count(None);
         for column in C::REPEATING {
             properties = properties.set_column_dictionary_enabled(ColumnPath::from(*column), true);
         }
-        let options =
-            ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(sink, Arc::clone(&schema), options).map_err(failed)?;
-        Ok(Self { writer, schema, columns, rows: 0, bytes: 0, total: 0 })
+        let file = GroupedWriter::new(sink, Arc::new(columns.schema()), properties.build())?;
+        Ok(Self { file, columns, rows: 0, bytes: 0, total: 0, groups: None })
     }
 
     /// Refuses a value that is too long to be stored. Call before appending it.
@@ -93,15 +93,34 @@ impl<W: Write + Send, C: Columns> TableWriter<W, C> {
         if self.rows >= GROUP_ROWS || self.bytes >= GROUP_BYTES { self.close_group() } else { Ok(()) }
     }
 
-    fn close_group(&mut self) -> Result<(), Error> {
+    pub(crate) fn close_group(&mut self) -> Result<(), Error> {
         if self.rows == 0 {
             return Ok(());
         }
-        let batch = RecordBatch::try_new(Arc::clone(&self.schema), self.columns.take())
+        let batch = RecordBatch::try_new(Arc::clone(self.file.schema()), self.columns.take())
             .map_err(|error| Error::Corrupt { path: "a row group".to_owned(), detail: error.to_string() })?;
-        self.writer.write(&batch).and_then(|()| self.writer.flush()).map_err(failed)?;
+        let group = self.file.encode(&batch)?;
+        self.file.append(&group)?;
+        if let Some(groups) = &mut self.groups {
+            groups.push(group);
+        }
         (self.rows, self.bytes) = (0, 0);
         Ok(())
+    }
+
+    pub(crate) fn keep_groups(&mut self) {
+        self.groups.get_or_insert_default();
+    }
+
+    pub(crate) fn take_groups(&mut self) -> Vec<Bytes> {
+        self.groups.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    pub(crate) fn append_group(&mut self, group: &Bytes) -> Result<u64, Error> {
+        self.close_group()?;
+        let rows = self.file.append(group)?;
+        self.total += rows;
+        Ok(rows)
     }
 
     pub(crate) fn rows(&self) -> u64 {
@@ -110,7 +129,7 @@ impl<W: Write + Send, C: Columns> TableWriter<W, C> {
 
     pub(crate) fn finish(mut self) -> Result<W, Error> {
         self.close_group()?;
-        self.writer.into_inner().map_err(failed)
+        self.file.finish()
     }
 }
 
@@ -154,6 +173,18 @@ impl TableReader {
             rows.iter().map(|&row| row as usize..row as usize + 1).filter(|range| range.end <= total);
         let selection = RowSelection::from_consecutive_ranges(ranges, total);
         self.builder = self.builder.map(|builder| builder.with_row_selection(selection));
+        self
+    }
+
+    /// Reads from this row on.
+    pub(crate) fn after_rows(mut self, row: u64) -> Self {
+        let total = usize::try_from(self.rows()).unwrap_or(usize::MAX);
+        let skipped = usize::try_from(row).unwrap_or(usize::MAX).min(total);
+        if skipped > 0 {
+            let selection =
+                RowSelection::from(vec![RowSelector::skip(skipped), RowSelector::select(total - skipped)]);
+            self.builder = self.builder.map(|builder| builder.with_row_selection(selection));
+        }
         self
     }
 

@@ -170,3 +170,62 @@ fn scores_survive_the_disk_to_the_last_bit() {
     assert_eq!((reader.rows(), reader.names()), (10_000, names.as_slice()));
     assert_eq!(reader.collect::<Result<Vec<_>, _>>().expect("read"), rows);
 }
+
+/// Writes rows with groups that end after some of them, and gives what it wrote and the groups. The first `restored`
+/// groups come from another writer.
+fn grouped(documents: &[Document], ends: &[bool], restored: &[bytes::Bytes]) -> (Vec<u8>, Vec<bytes::Bytes>) {
+    let mut writer = DocumentWriter::new(Vec::new()).expect("a writer");
+    writer.keep_groups();
+    let mut groups = restored.to_vec();
+    let mut rows = 0;
+    for group in restored {
+        rows += writer.append_group(group).expect("a group of ours");
+    }
+    for (number, document) in documents.iter().enumerate().skip(rows as usize) {
+        writer.push(document).expect("push");
+        if ends.get(number).copied().unwrap_or_default() {
+            writer.close_group().expect("close");
+        }
+        groups.extend(writer.take_groups());
+    }
+    assert_eq!(writer.rows(), documents.len() as u64);
+    (writer.finish().expect("finish"), groups)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn a_file_joined_from_any_of_its_groups_has_the_bytes_of_the_whole(
+        documents in documents(),
+        ends in prop::collection::vec(any::<bool>(), 0..20),
+    ) {
+        let (whole, groups) = grouped(&documents, &ends, &[]);
+        for count in 0..=groups.len() {
+            prop_assert_eq!(&grouped(&documents, &ends, &groups[..count]).0, &whole, "from {} groups", count);
+        }
+        let (_guard, store, path) = stored(&whole);
+        let all: Vec<_> = DocumentReader::open(&store, &path, Projection::All)
+            .expect("open")
+            .collect::<Result<_, _>>()
+            .expect("read");
+        for row in 0..=documents.len() {
+            let rest: Vec<_> = DocumentReader::open_from(&store, &path, Projection::All, row as u64)
+                .expect("open")
+                .collect::<Result<_, _>>()
+                .expect("read");
+            prop_assert_eq!(&rest[..], &all[row..]);
+        }
+    }
+}
+
+#[test]
+fn a_damaged_group_is_an_error_and_not_a_file() {
+    let document = Document::new("a", 1, "text");
+    let (_, groups) = grouped(&[document], &[true], &[]);
+    for cut in [0, 4, groups[0].len() / 2, groups[0].len() - 1] {
+        let mut writer = DocumentWriter::new(Vec::new()).expect("a writer");
+        assert!(writer.append_group(&groups[0].slice(..cut)).is_err(), "{cut} bytes");
+    }
+    let mut writer = DroppedWriter::new(Vec::new()).expect("a writer");
+    assert!(writer.append_group(&groups[0]).is_err(), "a group of other columns");
+}

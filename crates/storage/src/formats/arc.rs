@@ -56,6 +56,10 @@ impl Framed for Reader {
     fn scanner(&mut self) -> &mut Scanner {
         &mut self.scanner
     }
+
+    fn scan(&mut self, scan: bool) {
+        self.scan = scan;
+    }
 }
 
 /// `URL IP date type length`, and between type and length five more fields in version 2. The URL may have spaces.

@@ -23,7 +23,7 @@ use arrow_schema::{ArrowError, DataType, Schema};
 
 use self::layout::{Layout, Message, Trouble, broken, load};
 use super::parquet::{is_plain, seekable, understand};
-use super::{Compression, Input, RawKind, RawRecord, ReaderOptions, Records, Start, guarded};
+use super::{Compression, Input, RawKind, RawRecord, ReadRecords, ReaderOptions, Records, Start, guarded};
 use crate::Error;
 
 pub(super) fn open(
@@ -211,6 +211,29 @@ impl Iterator for Reader {
                 Err(error) => return Some(Err(Error::io(self.name.as_str(), error))),
             }
         }
+    }
+}
+
+impl ReadRecords for Reader {
+    fn skip_to(&mut self, ordinal: u64) -> Result<(), Error> {
+        // Whole batches are not decoded. An empty one is: if it is damaged it is a record, else none.
+        while let Some(batch) = self.layout.batches.get(self.units.start)
+            && !self.units.is_empty()
+        {
+            let end = self.next_row.saturating_add(batch.rows());
+            if batch.rows() == 0 || end > ordinal {
+                break;
+            }
+            self.units.start += 1;
+            self.next_row = end;
+        }
+        while self.next_row < ordinal {
+            match self.next() {
+                Some(record) => record.map(drop)?,
+                None => break,
+            }
+        }
+        Ok(())
     }
 }
 

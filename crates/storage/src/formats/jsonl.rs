@@ -94,6 +94,10 @@ impl Framed for Reader {
     fn scanner(&mut self) -> &mut Scanner {
         &mut self.scanner
     }
+
+    fn scan(&mut self, scan: bool) {
+        self.scan = scan;
+    }
 }
 
 fn parse(line: &[u8], options: &ReaderOptions) -> Result<Body, String> {

@@ -236,7 +236,21 @@ pub struct Start {
 }
 
 /// Records of one input, in order. An error is the store's and ends the iteration.
-pub type Records = Box<dyn Iterator<Item = Result<RawRecord, Error>> + Send>;
+pub type Records = Box<dyn ReadRecords>;
+
+/// What a reader can do beside giving one record after the other.
+pub trait ReadRecords: Iterator<Item = Result<RawRecord, Error>> + Send {
+    /// Passes by the records before number `ordinal`, which the input must have, without understanding them where the
+    /// format allows. Only before the first record was asked for.
+    fn skip_to(&mut self, ordinal: u64) -> Result<(), Error>;
+}
+
+/// The one gap that a file without any order is: there is nothing before it.
+impl ReadRecords for std::iter::Once<Result<RawRecord, Error>> {
+    fn skip_to(&mut self, _: u64) -> Result<(), Error> {
+        Ok(())
+    }
+}
 
 /// Opens a reader. `name` is for error messages.
 pub fn open(
@@ -257,7 +271,7 @@ pub fn open(
         Input::Seekable(file, _) => Box::new(file),
     };
     let framed = frame(stream, format, compression, start, options, false);
-    Ok(Box::new(FramedRecords { name: name.to_owned(), framed, ended: false }))
+    Ok(Box::new(FramedRecords { name: name.to_owned(), framed, next: start.ordinal, ended: false }))
 }
 
 /// Which records of an input are wanted.
@@ -301,7 +315,7 @@ pub fn open_carved(
 ) -> Records {
     let scanner = Scanner::new(Decoder::carved(piece, start.offset), false, start.offset);
     let framed = frame_scanned(scanner, format, start, options, false);
-    Box::new(FramedRecords { name: name.to_owned(), framed, ended: false })
+    Box::new(FramedRecords { name: name.to_owned(), framed, next: start.ordinal, ended: false })
 }
 
 /// Calls a library's decoder, which checks what it reads but for what nobody has thought of: an assertion that fails in it
@@ -331,6 +345,8 @@ pub(crate) trait Framed: Send {
     fn next_record(&mut self) -> Result<Option<RawRecord>, Fault>;
     /// The bytes below.
     fn scanner(&mut self) -> &mut Scanner;
+    /// Says whether records are to be found alone, or to be understood too.
+    fn scan(&mut self, scan: bool);
 }
 
 /// Opens a framed reader. With `scan`, records are found and counted but not understood: bodies come as
@@ -371,7 +387,23 @@ fn frame_scanned(
 struct FramedRecords {
     name: String,
     framed: Box<dyn Framed>,
+    /// Number of the record that comes next: a gap is one record, so they are numbered without gaps.
+    next: u64,
     ended: bool,
+}
+
+impl ReadRecords for FramedRecords {
+    fn skip_to(&mut self, ordinal: u64) -> Result<(), Error> {
+        self.framed.scan(true);
+        while self.next < ordinal {
+            match self.next() {
+                Some(record) => record.map(drop)?,
+                None => break,
+            }
+        }
+        self.framed.scan(false);
+        Ok(())
+    }
 }
 
 impl Iterator for FramedRecords {
@@ -382,7 +414,10 @@ impl Iterator for FramedRecords {
             return None;
         }
         match self.framed.next_record() {
-            Ok(Some(record)) => Some(Ok(record)),
+            Ok(Some(record)) => {
+                self.next += 1;
+                Some(Ok(record))
+            }
             Ok(None) => None,
             Err(fault) => {
                 self.ended = true;

@@ -17,7 +17,9 @@ use parquet::arrow::arrow_reader::{
 };
 use serde_json::{Map, Value};
 
-use super::{Compression, Input, RawKind, RawRecord, ReaderOptions, Records, Start, guarded, jsonl};
+use super::{
+    Compression, Input, RawKind, RawRecord, ReadRecords, ReaderOptions, Records, Start, guarded, jsonl,
+};
 use crate::Error;
 
 /// Rows decoded at once.
@@ -168,6 +170,28 @@ impl Iterator for Reader {
                 },
             }
         }
+    }
+}
+
+impl ReadRecords for Reader {
+    fn skip_to(&mut self, ordinal: u64) -> Result<(), Error> {
+        // Whole row groups are not read at all. One that cannot be read is numbered by its footer too.
+        while !self.groups.is_empty() {
+            let rows = self.metadata.metadata().row_group(self.groups.start).num_rows().max(0) as u64;
+            let end = self.group_end.saturating_add(rows);
+            if end > ordinal {
+                break;
+            }
+            self.groups.start += 1;
+            (self.next_row, self.group_end) = (end, end);
+        }
+        while self.next_row < ordinal {
+            match self.next() {
+                Some(record) => record.map(drop)?,
+                None => break,
+            }
+        }
+        Ok(())
     }
 }
 

@@ -302,6 +302,52 @@ fn a_schema_without_the_text_is_no_damage_that_another_try_could_mend() {
     }
 }
 
+/// Every reader passes records by, and then gives the very records that a reader of all gives.
+#[test]
+fn who_skips_to_a_record_reads_what_follows_it() {
+    let lines = b"{\"text\":\"a\"}\n\n{broken\n{\"text\":\"b\"}\n{\"text\":\"c\"}\n".repeat(40);
+    let member = |bytes: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut encoder, bytes).expect("compress");
+        encoder.finish().expect("compress")
+    };
+    let mut damaged = [member(&lines), member(&lines), member(&lines)].concat();
+    let middle = damaged.len() / 2;
+    damaged[middle..middle + 40].fill(0xee);
+    let head = "WARC/1.0\r\nWARC-Type: conversion\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n";
+    let warc = format!("{head}hi\r\n\r\nrubbish\r\n").repeat(30).into_bytes();
+    let mut writer = crate::documents::DocumentWriter::new(Vec::new()).expect("a writer");
+    for n in 0..90 {
+        writer.push(&orchestrator_core::Document::new("s", n, format!("text {n}"))).expect("push");
+        if n % 20 == 7 {
+            crate::documents::RowGroups::close_group(&mut writer).expect("close");
+        }
+    }
+    let parquet = writer.finish().expect("finish");
+    let mut broken = parquet.clone();
+    broken[200..900].fill(0xee);
+    for (bytes, format, compression) in [
+        (lines.clone(), Format::Jsonl, Compression::None),
+        (zstd::encode_all(&lines[..], 1).expect("compress"), Format::Jsonl, Compression::Zstd),
+        (damaged, Format::Jsonl, Compression::Gzip),
+        (warc, Format::Warc, Compression::None),
+        (parquet, Format::Parquet, Compression::None),
+        (broken, Format::Parquet, Compression::None),
+        (b"# Title\n".to_vec(), Format::Markdown, Compression::None),
+    ] {
+        let all = read(bytes.clone(), format, compression);
+        for (index, record) in all.iter().enumerate() {
+            let input = Input::Stream(Box::new(Cursor::new(bytes.clone())));
+            let mut reader =
+                open("t", input, format, compression, Start::default(), &ReaderOptions::default())
+                    .expect("open");
+            reader.skip_to(record.ordinal).expect("no store fails");
+            let rest: Vec<_> = reader.collect::<Result<_, _>>().expect("no store fails");
+            assert_eq!(rest, all[index..], "{format} ({compression}) from record {}", record.ordinal);
+        }
+    }
+}
+
 #[test]
 fn one_file_is_one_document() {
     let records = read(b"# Title\n".to_vec(), Format::Markdown, Compression::None);

@@ -88,6 +88,10 @@ impl Framed for Reader {
     fn scanner(&mut self) -> &mut Scanner {
         &mut self.scanner
     }
+
+    fn scan(&mut self, scan: bool) {
+        self.scan = scan;
+    }
 }
 
 /// Passes by the empty lines between archive records and reads the next; damage becomes one malformed record.

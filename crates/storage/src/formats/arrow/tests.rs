@@ -235,3 +235,24 @@ fn a_bomb_is_refused_before_it_is_unpacked() {
     assert_eq!(records.len(), 21);
     assert!(essence(&records)[20].1.contains("more than the 1073741824"), "{:?}", records[20]);
 }
+
+#[test]
+fn who_skips_to_a_row_reads_what_follows_it() {
+    let whole = write(&batches(5), false, None);
+    let mut damaged = whole.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle..middle + 64].fill(0xff);
+    for bytes in [whole, damaged] {
+        let all = read(&bytes);
+        for (index, record) in all.iter().enumerate() {
+            let input = Input::Stream(Box::new(Cursor::new(bytes.clone())));
+            let options = ReaderOptions::default();
+            let mut reader =
+                open_format("t", input, Format::Arrow, Compression::None, Start::default(), &options)
+                    .expect("open");
+            reader.skip_to(record.ordinal).expect("no store fails");
+            let rest: Vec<_> = reader.collect::<Result<_, _>>().expect("no store fails");
+            assert_eq!(rest, all[index..], "from row {}", record.ordinal);
+        }
+    }
+}
