@@ -10,6 +10,12 @@ use crate::console::log_filter;
 /// Ten minutes: what other frameworks wait for a collective, and far more than a micro-batch takes.
 const HANG_TIMEOUT_MS: u64 = 600_000;
 
+/// At the median pace itself half of all tasks would be slow.
+fn straggler_percent(text: &str) -> Result<u64, String> {
+    let percent = text.parse().ok().filter(|percent| *percent == 0 || (110..=100_000).contains(percent));
+    percent.ok_or_else(|| "expected 0, or a number from 110 to 100000".to_owned())
+}
+
 /// From raw text to a trained Transformer, from one job file.
 #[derive(Debug, Parser)]
 #[command(name = "orchestrator", version, about, propagate_version = true)]
@@ -245,6 +251,10 @@ pub(crate) struct CoordinatorArgs {
     /// checkpoint. Each micro-batch counts as getting on: it has to be longer than the slowest of them takes.
     #[arg(long, default_value_t = HANG_TIMEOUT_MS, value_parser = clap::value_parser!(u64).range(1_000..))]
     pub(crate) hang_timeout_ms: u64,
+    /// A task that has run for more than this share of what was to be expected of it (its size at the median pace of its
+    /// phase) gets a second attempt on a worker that stands idle; who commits first wins. In percent; 0: never.
+    #[arg(long, default_value_t = 200, value_parser = straggler_percent)]
+    pub(crate) straggler_percent: u64,
 }
 
 #[derive(Debug, Args)]

@@ -85,8 +85,9 @@ impl Planner for JobPlanner {
             .get(phase as usize)
             .map(|phase| demand(&resolved, &plan, phase, &specs, committed))
             .unwrap_or_default();
+        let bytes = specs.iter().map(|spec| spec.bytes(resolved.job.target_bytes.0)).collect();
         let tasks: Result<_, _> = specs.iter().map(serde_json::to_string).collect();
-        Ok(Expansion { tasks: tasks.map_err(|error| wrong(&error))?, demand })
+        Ok(Expansion { tasks: tasks.map_err(|error| wrong(&error))?, demand, bytes })
     }
 
     fn differences(&self, before: &str, after: &str) -> Result<Vec<String>, PlanError> {

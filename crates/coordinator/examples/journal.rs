@@ -71,7 +71,8 @@ async fn main() {
         return;
     };
     let tasks = (0..TASKS).map(|task| format!("{{\"phase\":0,\"number\":{task}}}")).collect();
-    shell.step(Event::PhaseExpanded { job: job.clone(), phase: 0, tasks, demand: Demand::default() }).await;
+    let (demand, bytes) = (Demand::default(), Vec::new());
+    shell.step(Event::PhaseExpanded { job: job.clone(), phase: 0, tasks, demand, bytes }).await;
     let worker = WorkerId::from("w");
     let registration = Registration {
         worker: worker.clone(),

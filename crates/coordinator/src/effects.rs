@@ -80,6 +80,8 @@ struct JobContext {
     what: String,
     /// Whether the phase of the command is a gang, which stages checkpoints.
     is_gang: bool,
+    /// Whether the task of the command has savepoints.
+    is_saved: bool,
 }
 
 impl Effects {
@@ -96,11 +98,13 @@ impl Effects {
         let Some(entry) = state.jobs.get(&id) else { return };
         let is_gang = matches!(&command, Command::PublishPhase { phase, .. }
             if entry.phases.get(*phase as usize).is_some_and(|phase| phase.gang.is_some()));
+        let is_saved = matches!(&command, Command::Publish { place, .. }
+            if state.task(place).is_some_and(|task| task.saved.is_some()));
         // A job may be large and its tasks many: those that only move files do without it.
         let reads_job = matches!(&command, Command::Expand { .. } | Command::PublishPhase { .. });
         let definition = if reads_job { entry.definition.clone() } else { String::new() };
         let what = name(&command, entry);
-        let job = JobContext { id, output: entry.output.clone(), definition, is_gang, what };
+        let job = JobContext { id, output: entry.output.clone(), definition, is_gang, is_saved, what };
         let effects = self.clone();
         let mut stopped = self.stopped.clone();
         tokio::spawn(async move {
@@ -183,11 +187,18 @@ impl Effects {
         let id = job.id.clone();
         match command {
             Command::Expand { phase, .. } => {
-                let Expansion { tasks, demand } = self.expand(job, &store, phase).await?;
-                Ok(Event::PhaseExpanded { job: id, phase, tasks, demand })
+                let Expansion { tasks, demand, bytes } = self.expand(job, &store, phase).await?;
+                Ok(Event::PhaseExpanded { job: id, phase, tasks, demand, bytes })
             }
             Command::Publish { place, attempt } => {
                 self.publish(&store, &place, attempt).await?;
+                // Before the task counts as published: until then nobody else writes there. What cannot be removed now goes
+                // with the phase.
+                if job.is_saved
+                    && let Err(error) = publish::tidy_task(&store, &place).await
+                {
+                    tracing::warn!(job = %id, ?place, %error, "the savepoints of a task could not be removed yet");
+                }
                 Ok(Event::TaskPublished { place })
             }
             Command::PublishPhase { phase, .. } => {

@@ -26,6 +26,7 @@ mod planner;
 mod publish;
 mod rpc;
 mod service;
+mod stores;
 mod waits;
 
 pub use error::CoordinatorError;

@@ -20,6 +20,9 @@ pub struct CoordinatorOptions {
     pub gang_join_ms: u64,
     /// A generation in which no rank gets on for so long ends, though its workers live.
     pub hang_ms: u64,
+    /// A task that runs for more than this share of what the others of its phase took by size, in percent, gets a second
+    /// attempt on a worker that stands idle. 0: never.
+    pub straggler_percent: u64,
     /// Whether workers and whoever watches the job are in this very process: then a restart voids all leases at once, and why
     /// a job failed is said by who watches and not in the log of this process too.
     pub embedded: bool,
@@ -61,6 +64,7 @@ impl CoordinatorOptions {
             gang_regroup_ms: 10_000,
             gang_join_ms: 60_000,
             hang_ms: 600_000,
+            straggler_percent: 200,
             embedded: false,
             token: None,
             tls: None,

@@ -32,6 +32,8 @@ pub struct Expansion {
     pub tasks: Vec<String>,
     /// What each of them takes of its worker, or each rank of a gang.
     pub demand: Demand,
+    /// About how many bytes each of them reads, to tell which ones are slow; 0, or nothing at all, where that is not known.
+    pub bytes: Vec<u64>,
 }
 
 /// A job that can be run.

@@ -31,9 +31,21 @@ pub(crate) fn phase_attempts(phase: u32) -> String {
     format!(".orchestrator/attempts/{phase}")
 }
 
+/// Where all attempts of a task write.
+fn task_attempts(place: &Place) -> String {
+    format!("{}/{}", phase_attempts(place.phase), place.task)
+}
+
 /// Where an attempt writes.
 pub(crate) fn attempt_path(place: &Place, attempt: AttemptId) -> String {
-    format!("{}/{}/{attempt}", phase_attempts(place.phase), place.task)
+    format!("{}/{attempt}", task_attempts(place))
+}
+
+/// Removes what the attempts of a published task left: its savepoints are as large as its results. What a stray attempt
+/// writes later goes with the phase.
+pub(crate) async fn tidy_task(store: &Store, place: &Place) -> Result<(), Error> {
+    let path = RelativePath::new(task_attempts(place))?;
+    insist(store, move |store| store.delete_prefix(&path)).await
 }
 
 /// Runs a storage operation, and again a few times where that may help at once: not on a full disk.

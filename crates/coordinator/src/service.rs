@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use orchestrator_proto::MESSAGE_SIZE_MAX;
 use orchestrator_proto::v1::jobs_server::JobsServer;
@@ -27,6 +27,7 @@ use crate::planner::Planner;
 use crate::rpc::auth::Guard;
 use crate::rpc::jobs::JobsService;
 use crate::rpc::workers::WorkersService;
+use crate::stores;
 use crate::waits::Waits;
 
 /// The shortest token that is taken, in bytes.
@@ -90,6 +91,11 @@ impl Coordinator {
         let (scheduler, recovery) = Scheduler::recover(scheduler_options(&options, epoch), state, 0);
         let begin = Instant::now();
         let actor = Actor { scheduler, journal, effects, requests: inbox, woken, changed, logs, begin };
+        // Where the workers live in this process they tell of its stores.
+        if !options.embedded {
+            let period = Duration::from_millis(options.heartbeat_ms.max(10));
+            tokio::spawn(stores::keep_pace(desk.clone(), period, stopped.clone()));
+        }
         let router = router(&options, desk, planner, owner).await?;
         let actor = tokio::spawn({
             let stopped = stopped.clone();
@@ -166,6 +172,7 @@ fn scheduler_options(options: &CoordinatorOptions, epoch: u64) -> Options {
         gang_regroup_ms: options.gang_regroup_ms,
         gang_join_ms: options.gang_join_ms,
         hang_ms: options.hang_ms,
+        straggler_percent: options.straggler_percent,
         void_leases_on_recovery: options.embedded,
         ..Options::default()
     }

@@ -43,6 +43,30 @@ pub struct TaskSpec {
     pub work: Work,
 }
 
+impl TaskSpec {
+    /// About how many bytes the task reads, for comparing it with the others of its phase; `target_bytes` is the job's.
+    /// 0 where its files do not tell.
+    pub fn bytes(&self, target_bytes: u64) -> u64 {
+        let sum = |parts: &[PartRef]| parts.iter().fold(0, |sum: u64, part| sum.saturating_add(part.bytes));
+        match &self.work {
+            Work::Index { input, .. } => input.bytes,
+            Work::Map { input, .. } => input.bytes(target_bytes),
+            Work::Tokenize { parts, .. } => sum(parts),
+            Work::DedupVerify { part, parts, .. } => parts.get(*part as usize).map_or(0, |part| part.bytes),
+            Work::DedupBands { .. }
+            | Work::DedupClusters { .. }
+            | Work::DedupRepeats { .. }
+            | Work::Cutoff { .. }
+            | Work::Mixture { .. }
+            | Work::TrainScorer { .. }
+            | Work::PrepareTokenizer { .. }
+            | Work::Train { .. }
+            | Work::Export { .. }
+            | Work::Report => 0,
+        }
+    }
+}
+
 /// The kinds of work, one per kind of phase. `stages` are indices into the job's pipeline, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
@@ -269,6 +293,18 @@ pub enum MapInput {
     },
 }
 
+impl MapInput {
+    /// About how many bytes there are to read, as they lie in the source; `target_bytes` is the job's.
+    pub fn bytes(&self, target_bytes: u64) -> u64 {
+        match self {
+            Self::Splits { splits } => {
+                splits.iter().fold(0, |sum, split| sum.saturating_add(split.bytes(target_bytes)))
+            }
+            Self::Part { part } => part.bytes,
+        }
+    }
+}
+
 /// A committed file, by its final path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartRef {
@@ -304,6 +340,19 @@ pub struct Split {
     pub extent: Extent,
     /// Ordinal of the first record in the piece.
     pub first_record: u64,
+}
+
+impl Split {
+    /// About how many bytes it has, as they lie in the source. Row groups do not say: they are taken for as many as a
+    /// piece aims for.
+    pub fn bytes(&self, target_bytes: u64) -> u64 {
+        match &self.extent {
+            Extent::Whole => self.input.bytes,
+            Extent::Bytes { start, end } => end.saturating_sub(*start),
+            Extent::RowGroups { .. } => self.input.bytes.min(target_bytes),
+            Extent::Carved { file, .. } => file.bytes,
+        }
+    }
 }
 
 /// Which piece of a file.

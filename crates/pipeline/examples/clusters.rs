@@ -20,7 +20,7 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
 use orchestrator_core::{Digest, Document, FROZEN_FILES, TaskOutcome};
 use orchestrator_job::{Job, PartRef, TaskSpec, Work};
-use orchestrator_pipeline::{Host, JobContext, Progress, Reporter, TaskContext, TaskError};
+use orchestrator_pipeline::{Host, JobContext, Progress, Reporter, Resume, TaskContext, TaskError};
 use orchestrator_storage::documents::DocumentWriter;
 use orchestrator_storage::{AllowedRoots, Store};
 use parquet::arrow::ArrowWriter;
@@ -191,6 +191,7 @@ fn measure(directory: &Path, edges: u64, documents: u64) -> Result<(), Box<dyn s
         attempt_path: "attempt".to_owned(),
         phase: 3,
         progress: Arc::new(Progress::default()),
+        resume: Resume::default(),
     };
     let before = cpu_seconds()?;
     let outcome = orchestrator_pipeline::run(&context, &spec)?;

@@ -12,6 +12,7 @@ use orchestrator_storage::{AllowedRoots, OpenOptions, RelativePath, Store};
 use crate::error::TaskError;
 use crate::inputs::{self, InputError};
 use crate::models::ModelCache;
+use crate::resume::{Resume, SEGMENT_BYTES};
 use crate::sample::RecordSample;
 use crate::shared::Shared;
 
@@ -38,6 +39,9 @@ pub struct JobContext {
     pub output: Store,
     /// What the process lends.
     pub host: Host,
+    /// The least of its input, in decoded bytes, that a map task works on between two savepoints. Equal for all workers of
+    /// a job: row groups end there, so files have other bytes where it is another.
+    pub segment_bytes: u64,
     /// Models, lists and tokenizers as they were when the job was handed in, by URL.
     frozen: BTreeMap<String, InputFile>,
     /// Hashes of the model files and keys that tasks of this job have read, by location: a job keeps what it began with.
@@ -95,6 +99,7 @@ impl JobContext {
             plan,
             output,
             host,
+            segment_bytes: SEGMENT_BYTES,
             frozen,
             prints: Mutex::default(),
             shared: Shared::default(),
@@ -233,6 +238,8 @@ pub struct TaskContext {
     pub phase: u32,
     /// How far it is, and whether it must stop.
     pub progress: Arc<Progress>,
+    /// Where it goes on, and who hears of its savepoints.
+    pub resume: Resume,
 }
 
 impl TaskContext {
@@ -270,6 +277,12 @@ impl Progress {
     pub fn add(&self, records: u64, bytes: u64) {
         self.records.fetch_add(records, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Sets what was done: an attempt goes on from there.
+    pub(crate) fn set(&self, records: u64, bytes: u64) {
+        self.records.store(records, Ordering::Relaxed);
+        self.bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// Records and bytes done so far.

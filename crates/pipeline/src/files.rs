@@ -2,8 +2,9 @@
 
 use std::io::Write;
 
+use bytes::Bytes;
 use orchestrator_core::{Document, DocumentId, Dropped, FileKind, FileRecord, Note};
-use orchestrator_storage::documents::{DocumentWriter, DroppedWriter, NotesWriter, ScoresWriter};
+use orchestrator_storage::documents::{DocumentWriter, DroppedWriter, NotesWriter, RowGroups, ScoresWriter};
 use orchestrator_storage::{RelativePath, Store, Writer, Written};
 
 use crate::context::TaskContext;
@@ -14,6 +15,8 @@ pub(crate) struct AttemptFiles {
     store: Store,
     attempt_path: String,
     records: Vec<FileRecord>,
+    /// Row groups since the last savepoint, each with the path of its file; `None` where nobody asks for savepoints.
+    groups: Option<Vec<(String, Bytes)>>,
 }
 
 impl AttemptFiles {
@@ -22,7 +25,30 @@ impl AttemptFiles {
             store: context.job.output.clone(),
             attempt_path: context.attempt_path.clone(),
             records: Vec::new(),
+            groups: None,
         }
+    }
+
+    /// Keeps the row groups of files that are opened from now on, for savepoints.
+    pub(crate) fn keep_groups(&mut self) {
+        self.groups.get_or_insert_default();
+    }
+
+    /// Whether row groups are kept.
+    pub(crate) fn keeps_groups(&self) -> bool {
+        self.groups.is_some()
+    }
+
+    /// Keeps a row group of the file that will be published as `path`.
+    pub(crate) fn keep(&mut self, path: &str, group: Bytes) {
+        if let Some(groups) = &mut self.groups {
+            groups.push((path.to_owned(), group));
+        }
+    }
+
+    /// The row groups since the last call.
+    pub(crate) fn take_groups(&mut self) -> Vec<(String, Bytes)> {
+        self.groups.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Starts the file that will be published as `path`.
@@ -72,7 +98,7 @@ pub fn write_products(
 }
 
 /// Rows that go to one Parquet file of an attempt.
-pub(crate) trait RowWriter: Sized {
+pub(crate) trait RowWriter: RowGroups + Sized {
     fn open(writer: Writer) -> Result<Self, orchestrator_storage::Error>;
     fn close(self) -> Result<Writer, orchestrator_storage::Error>;
 }
@@ -107,15 +133,51 @@ impl<W: RowWriter> LazyFile<W> {
         Self { path, rows: 0, writer: None, always }
     }
 
-    /// The writer for one more row.
-    fn row(&mut self, files: &AttemptFiles) -> Result<&mut W, TaskError> {
+    /// The path that it will be published to.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Adds one row, which `push` gives to the writer.
+    fn row(
+        &mut self,
+        files: &mut AttemptFiles,
+        push: impl FnOnce(&mut W) -> Result<(), orchestrator_storage::Error>,
+    ) -> Result<(), TaskError> {
         self.rows += 1;
-        self.open(files)
+        push(self.open(files)?)?;
+        self.hand_over_groups(files);
+        Ok(())
+    }
+
+    /// Closes the open row group: what comes next stands in another.
+    pub(crate) fn close_group(&mut self, files: &mut AttemptFiles) -> Result<(), TaskError> {
+        if let Some(writer) = &mut self.writer {
+            writer.close_group()?;
+        }
+        self.hand_over_groups(files);
+        Ok(())
+    }
+
+    /// Appends a row group that an earlier attempt wrote.
+    pub(crate) fn append_group(&mut self, files: &AttemptFiles, group: &Bytes) -> Result<(), TaskError> {
+        self.rows += self.open(files)?.append_group(group)?;
+        Ok(())
+    }
+
+    fn hand_over_groups(&mut self, files: &mut AttemptFiles) {
+        for group in self.writer.as_mut().map(W::take_groups).unwrap_or_default() {
+            files.keep(&self.path, group);
+        }
     }
 
     fn open(&mut self, files: &AttemptFiles) -> Result<&mut W, TaskError> {
         if self.writer.is_none() {
-            self.writer = Some(W::open(files.create(&self.path)?)?);
+            let mut writer = W::open(files.create(&self.path)?)?;
+            if files.keeps_groups() {
+                writer.keep_groups();
+            }
+            self.writer = Some(writer);
         }
         self.writer.as_mut().ok_or_else(|| TaskError::corrupt(&self.path, "the file just opened is gone"))
     }
@@ -148,14 +210,48 @@ pub(crate) struct ScoresFile {
 impl ScoresFile {
     /// Starts the file that will be published as `path`.
     pub(crate) fn create(files: &AttemptFiles, path: String, names: &[String]) -> Result<Self, TaskError> {
-        let writer = ScoresWriter::new(files.create(&path)?, names)?;
+        let mut writer = ScoresWriter::new(files.create(&path)?, names)?;
+        if files.keeps_groups() {
+            writer.keep_groups();
+        }
         Ok(Self { path, rows: 0, writer })
     }
 
+    /// The path that it will be published to.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
     /// Adds the row of a document.
-    pub(crate) fn push(&mut self, document: &Document, row: &[Option<f64>]) -> Result<(), TaskError> {
+    pub(crate) fn push(
+        &mut self,
+        files: &mut AttemptFiles,
+        document: &Document,
+        row: &[Option<f64>],
+    ) -> Result<(), TaskError> {
         self.rows += 1;
-        Ok(self.writer.push(document.id, document.language.as_deref(), row)?)
+        self.writer.push(document.id, document.language.as_deref(), row)?;
+        self.hand_over_groups(files);
+        Ok(())
+    }
+
+    /// Closes the open row group: what comes next stands in another.
+    pub(crate) fn close_group(&mut self, files: &mut AttemptFiles) -> Result<(), TaskError> {
+        self.writer.close_group()?;
+        self.hand_over_groups(files);
+        Ok(())
+    }
+
+    /// Appends a row group that an earlier attempt wrote.
+    pub(crate) fn append_group(&mut self, group: &Bytes) -> Result<(), TaskError> {
+        self.rows += self.writer.append_group(group)?;
+        Ok(())
+    }
+
+    fn hand_over_groups(&mut self, files: &mut AttemptFiles) {
+        for group in self.writer.take_groups() {
+            files.keep(&self.path, group);
+        }
     }
 
     /// Closes the file and books it.
@@ -174,24 +270,24 @@ pub(crate) type DroppedFile = LazyFile<DroppedWriter<Writer>>;
 pub(crate) type NotesFile = LazyFile<NotesWriter<Writer>>;
 
 impl DocumentFile {
-    pub(crate) fn push(&mut self, files: &AttemptFiles, document: &Document) -> Result<(), TaskError> {
-        Ok(self.row(files)?.push(document)?)
+    pub(crate) fn push(&mut self, files: &mut AttemptFiles, document: &Document) -> Result<(), TaskError> {
+        self.row(files, |writer| writer.push(document))
     }
 }
 
 impl DroppedFile {
-    pub(crate) fn push(&mut self, files: &AttemptFiles, dropped: &Dropped) -> Result<(), TaskError> {
-        Ok(self.row(files)?.push(dropped)?)
+    pub(crate) fn push(&mut self, files: &mut AttemptFiles, dropped: &Dropped) -> Result<(), TaskError> {
+        self.row(files, |writer| writer.push(dropped))
     }
 }
 
 impl NotesFile {
     pub(crate) fn push(
         &mut self,
-        files: &AttemptFiles,
+        files: &mut AttemptFiles,
         id: DocumentId,
         note: &Note,
     ) -> Result<(), TaskError> {
-        Ok(self.row(files)?.push(id, note)?)
+        self.row(files, |writer| writer.push(id, note))
     }
 }

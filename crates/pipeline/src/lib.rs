@@ -21,6 +21,7 @@ mod map;
 mod mix;
 mod models;
 pub mod refilter;
+mod resume;
 pub mod sample;
 mod scoring;
 mod shared;
@@ -34,6 +35,7 @@ pub use context::{Host, JobContext, LoadError, ModelFile, Progress, Reporter, Ta
 pub use error::TaskError;
 pub use files::write_products;
 pub use models::ModelCache;
+pub use resume::{Resume, SEGMENT_BYTES, SavepointSink};
 
 use orchestrator_core::TaskOutcome;
 use orchestrator_job::{TaskSpec, Work};
@@ -46,10 +48,15 @@ pub fn run(context: &TaskContext, spec: &TaskSpec) -> Result<TaskOutcome, TaskEr
         Work::Index { stage, input, target_bytes } => {
             index::run(context, spec.number, *stage, input, *target_bytes)
         }
-        Work::Map { stages, input, parts, side, verdicts } => map::run(
-            context,
-            &Map { number: spec.number, stages, input, parts, side: *side, verdicts: verdicts.as_ref() },
-        ),
+        Work::Map { stages, input, parts, side, verdicts } => {
+            let print = resume::print(&context.job, spec)
+                .map_err(|error| TaskError::corrupt("the description of a task", error))?;
+            let verdicts = verdicts.as_ref();
+            map::run(
+                context,
+                &Map { number: spec.number, stages, input, parts, side: *side, verdicts, print },
+            )
+        }
         Work::DedupBands { stage, partition, partitions, earlier, signatures } => {
             dedup::run_bands(context, *stage, *partition, *partitions, (earlier, signatures))
         }

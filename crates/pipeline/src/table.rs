@@ -7,13 +7,14 @@ use std::sync::Arc;
 use arrow_array::builder::FixedSizeBinaryBuilder;
 use arrow_array::{Array, ArrayRef, FixedSizeBinaryArray, RecordBatch, StringArray, UInt64Array};
 use arrow_schema::{DataType, Field, Schema};
+use bytes::Bytes;
 use orchestrator_core::FileKind;
-use orchestrator_storage::documents::parquet_error;
+use orchestrator_storage::documents::{GroupedWriter, parquet_error};
 use orchestrator_storage::{RelativePath, Store, Writer};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 
 use crate::error::TaskError;
 use crate::files::AttemptFiles;
@@ -25,10 +26,22 @@ const BATCH_ROWS: usize = 64 << 10;
 pub(crate) struct TableWriter {
     path: String,
     schema: Arc<Schema>,
-    writer: ArrowWriter<Writer>,
+    sink: Sink,
     ids: Option<Vec<u128>>,
     columns: Vec<Vec<Option<u64>>>,
     rows: u64,
+    /// Rows that are not in the file yet.
+    pending: usize,
+    /// Row groups since the last savepoint, where they are kept.
+    groups: Option<Vec<Bytes>>,
+}
+
+/// How rows become a file.
+enum Sink {
+    /// Row groups as large as the library makes them.
+    Whole(Box<ArrowWriter<Writer>>),
+    /// Row groups that can be kept for a savepoint.
+    Groups(Box<GroupedWriter<Writer>>),
 }
 
 impl TableWriter {
@@ -50,28 +63,38 @@ impl TableWriter {
         columns: &[String],
         compression: Compression,
     ) -> Result<Self, TaskError> {
-        let mut fields = Vec::new();
-        if with_id {
-            fields.push(Field::new("id", DataType::FixedSizeBinary(16), false));
-        }
-        fields.extend(columns.iter().map(|name| Field::new(name, DataType::UInt64, true)));
-        let schema = Arc::new(Schema::new(fields));
-        let properties = WriterProperties::builder()
-            .set_compression(compression)
-            .set_dictionary_enabled(false)
-            .set_max_row_group_row_count(Some(1 << 20))
-            .set_created_by("orchestrator".to_owned())
-            .build();
+        let schema = schema(with_id, columns);
+        let properties = properties(compression).set_max_row_group_row_count(Some(1 << 20)).build();
         let writer = ArrowWriter::try_new(files.create(&path)?, Arc::clone(&schema), Some(properties))
             .map_err(|error| parquet_error(&path, error))?;
-        Ok(Self {
-            path,
-            schema,
-            writer,
-            ids: with_id.then(Vec::new),
-            columns: vec![Vec::new(); columns.len()],
-            rows: 0,
-        })
+        Ok(Self::on(path, schema, Sink::Whole(Box::new(writer)), (with_id, columns.len())))
+    }
+
+    /// Starts a table whose row groups are kept for savepoints.
+    pub(crate) fn create_grouped(
+        files: &AttemptFiles,
+        path: String,
+        with_id: bool,
+        columns: &[String],
+    ) -> Result<Self, TaskError> {
+        let schema = schema(with_id, columns);
+        let properties = properties(Compression::ZSTD(ZstdLevel::default()))
+            .set_statistics_enabled(EnabledStatistics::None)
+            .set_offset_index_disabled(true)
+            .build();
+        let writer = GroupedWriter::new(files.create(&path)?, Arc::clone(&schema), properties)?;
+        let table = Self::on(path, schema, Sink::Groups(Box::new(writer)), (with_id, columns.len()));
+        Ok(Self { groups: files.keeps_groups().then(Vec::new), ..table })
+    }
+
+    fn on(path: String, schema: Arc<Schema>, sink: Sink, (with_id, columns): (bool, usize)) -> Self {
+        let (ids, columns) = (with_id.then(Vec::new), vec![Vec::new(); columns]);
+        Self { path, schema, sink, ids, columns, rows: 0, pending: 0, groups: None }
+    }
+
+    /// The path that it will be published to.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
     }
 
     /// Adds a row; `values` has one entry per column.
@@ -88,10 +111,15 @@ impl TableWriter {
             column.push(values.next().flatten());
         }
         self.rows += 1;
-        if self.rows.is_multiple_of(BATCH_ROWS as u64) { self.flush() } else { Ok(()) }
+        self.pending += 1;
+        if self.pending >= BATCH_ROWS { self.flush() } else { Ok(()) }
     }
 
-    fn flush(&mut self) -> Result<(), TaskError> {
+    /// Brings the rows that are held to the file; where groups are made, they become one.
+    pub(crate) fn flush(&mut self) -> Result<(), TaskError> {
+        if std::mem::take(&mut self.pending) == 0 {
+            return Ok(());
+        }
         let mut arrays: Vec<ArrayRef> = Vec::new();
         if let Some(ids) = &mut self.ids {
             let mut builder = FixedSizeBinaryBuilder::with_capacity(ids.len(), 16);
@@ -108,7 +136,35 @@ impl TableWriter {
         }
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays)
             .map_err(|error| TaskError::corrupt(&self.path, error))?;
-        Ok(self.writer.write(&batch).map_err(|error| parquet_error(&self.path, error))?)
+        match &mut self.sink {
+            Sink::Whole(writer) => {
+                writer.write(&batch).map_err(|error| parquet_error(&self.path, error))?;
+            }
+            Sink::Groups(writer) => {
+                let group = writer.encode(&batch)?;
+                writer.append(&group)?;
+                if let Some(groups) = &mut self.groups {
+                    groups.push(group);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The row groups that were made since the last call, if they are kept.
+    pub(crate) fn take_groups(&mut self) -> Vec<Bytes> {
+        self.groups.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Appends a row group of an earlier attempt's table.
+    pub(crate) fn append_group(&mut self, group: &Bytes) -> Result<(), TaskError> {
+        match &mut self.sink {
+            Sink::Whole(_) => Err(TaskError::corrupt(&self.path, "the table is not made of groups")),
+            Sink::Groups(writer) => {
+                self.rows += writer.append(group)?;
+                Ok(())
+            }
+        }
     }
 
     /// Closes the table and books it as what a later phase reads.
@@ -124,11 +180,27 @@ impl TableWriter {
         kind: FileKind,
     ) -> Result<(), TaskError> {
         self.flush()?;
-        let writer = self.writer.into_inner().map_err(|error| parquet_error(&self.path, error))?;
+        let writer = match self.sink {
+            Sink::Whole(writer) => writer.into_inner().map_err(|error| parquet_error(&self.path, error))?,
+            Sink::Groups(writer) => writer.finish()?,
+        };
         let written = writer.finish()?;
         files.record(stage, kind, self.path, self.rows, written);
         Ok(())
     }
+}
+
+fn schema(with_id: bool, columns: &[String]) -> Arc<Schema> {
+    let id = with_id.then(|| Field::new("id", DataType::FixedSizeBinary(16), false));
+    let columns = columns.iter().map(|name| Field::new(name, DataType::UInt64, true));
+    Arc::new(Schema::new(id.into_iter().chain(columns).collect::<Vec<_>>()))
+}
+
+fn properties(compression: Compression) -> WriterPropertiesBuilder {
+    WriterProperties::builder()
+        .set_compression(compression)
+        .set_dictionary_enabled(false)
+        .set_created_by("orchestrator".to_owned())
 }
 
 /// Reads some columns of a table, batch by batch.

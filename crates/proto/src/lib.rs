@@ -8,10 +8,12 @@
 
 mod error;
 mod outcome;
+mod savepoint;
 mod session;
 
 pub use error::{CODE_KEY, MESSAGE_BYTES_MAX, RemoteError, error, status};
 pub use outcome::{OUTCOME_BYTES_MAX, OutcomeError, outcome_from_wire, outcome_to_wire};
+pub use savepoint::{SavepointError, savepoint_from_wire, savepoint_to_wire};
 pub use session::{is_unknown_session, unknown_session};
 
 /// The largest message either side takes or sends, in bytes. An outcome of an index task with many thousands of

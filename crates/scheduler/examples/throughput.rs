@@ -41,7 +41,13 @@ fn main() {
     let tasks = (0..TASKS).map(|task| format!("{{\"phase\":0,\"number\":{task}}}")).collect();
     step(
         &mut scheduler,
-        Event::PhaseExpanded { job: job.clone(), phase: 0, tasks, demand: Demand::default() },
+        Event::PhaseExpanded {
+            job: job.clone(),
+            phase: 0,
+            tasks,
+            demand: Demand::default(),
+            bytes: Vec::new(),
+        },
     );
     let mut callers = Vec::new();
     for number in 0..WORKERS {

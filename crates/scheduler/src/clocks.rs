@@ -10,6 +10,7 @@ use crate::capacity::Capacity;
 use crate::event::Progress;
 use crate::options::Millis;
 use crate::state::Place;
+use crate::stores::StoreClock;
 
 /// A worker that has registered.
 #[derive(Clone, Debug)]
@@ -45,8 +46,12 @@ pub struct LeaseClock {
     pub rank: Option<u32>,
     /// What it takes of its worker.
     pub takes: Capacity,
+    /// Number of the task's savepoint when the lease began, or was recovered; 0: there was none.
+    pub resumed_at: u32,
     /// When it was given, or recovered.
     pub granted: Millis,
+    /// Whether it was recovered: when it began, and where, nobody knows any more.
+    pub recovered: bool,
     /// When it was last renewed.
     pub renewed: Millis,
     /// When it is lost.
@@ -125,6 +130,10 @@ pub(crate) struct Clocks {
     pub(crate) waits: BTreeMap<JobId, Wait>,
     /// When the jobs were last asked what they wait for.
     pub(crate) waits_asked: Millis,
+    /// How long the committed tasks of a phase took, in microseconds a KiB, rising; by the job's number and the phase.
+    pub(crate) paces: BTreeMap<(u64, u32), Vec<u64>>,
+    /// Object stores that are asked, by scheme and host.
+    pub(crate) stores: BTreeMap<String, StoreClock>,
     /// Jobs by number, for [`Turn`].
     pub(crate) numbers: BTreeMap<u64, JobId>,
 }
@@ -178,6 +187,13 @@ impl Clocks {
         }
     }
 
+    /// Notes that a lease is of before a restart.
+    pub(crate) fn recover(&mut self, attempt: AttemptId) {
+        if let Some(clock) = self.leases.get_mut(&attempt) {
+            clock.recovered = true;
+        }
+    }
+
     /// Counts a rank as having got on now.
     pub(crate) fn advance(&mut self, attempt: AttemptId, now: Millis) {
         if let Some(clock) = self.leases.get_mut(&attempt) {
@@ -217,6 +233,7 @@ impl Clocks {
             self.unqueue(turn);
         }
         self.delayed.retain(|(_, turn)| turn.job != job);
+        self.paces.retain(|(number, _), _| *number != job);
         self.reservations.remove(&first.order());
     }
 }

@@ -1,6 +1,6 @@
 //! What a step answers and what it wants done, as data.
 
-use orchestrator_core::{AttemptId, ErrorCode, FencingToken, JobId};
+use orchestrator_core::{AttemptId, ErrorCode, FencingToken, JobId, Savepoint, StorePace};
 
 use crate::event::Disposition;
 use crate::fact::Fact;
@@ -110,7 +110,11 @@ pub enum Answer {
     Renewed {
         /// Attempts to stop at once.
         stop: Vec<AttemptId>,
+        /// How fast it may ask object stores that throttle.
+        paces: Vec<StorePace>,
     },
+    /// To `Stores`: how fast the caller may ask those that throttle.
+    Paced(Vec<StorePace>),
     /// To `JoinGang`: not all are there yet.
     Waiting,
     /// To `JoinGang`: all are there.
@@ -158,6 +162,8 @@ pub struct Assignment {
     pub spec: String,
     /// For training ranks.
     pub seat: Option<Seating>,
+    /// Where an earlier attempt, or one that still runs, has come to.
+    pub resume: Option<Savepoint>,
 }
 
 /// A rank's place in its gang.
@@ -221,6 +227,9 @@ pub enum Refusal {
     /// The call is for ranks of a gang.
     #[error("attempt {0} is no rank of a gang")]
     NoRank(AttemptId),
+    /// The call is for tasks.
+    #[error("attempt {0} is a rank of a gang, which leaves checkpoints and no savepoints")]
+    IsRank(AttemptId),
     /// The output holds another job.
     #[error("the output holds another job, `{0}`")]
     OutputTaken(JobId),
@@ -256,6 +265,7 @@ impl Refusal {
             | Self::BadPath(_)
             | Self::StepNotRising { .. }
             | Self::NoRank(_)
+            | Self::IsRank(_)
             | Self::BadPlan(_) => ErrorCode::InvalidInput,
         }
     }

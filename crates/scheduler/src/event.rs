@@ -1,6 +1,8 @@
 //! What can happen to the scheduler: requests of workers and people, reports of the caller's own effects, and time.
 
-use orchestrator_core::{AttemptId, Demand, FencingToken, JobId, TaskOutcome, WorkerId};
+use orchestrator_core::{
+    AttemptId, Demand, FencingToken, JobId, Savepoint, StoreLoad, TaskOutcome, WorkerId,
+};
 
 use crate::capacity::Capacity;
 use crate::options::Millis;
@@ -28,18 +30,29 @@ pub enum Event {
         attempts: Vec<(AttemptId, FencingToken, Progress)>,
         /// Whether it finishes what it holds and takes no more.
         draining: bool,
+        /// What it asked of object stores.
+        stores: Vec<StoreLoad>,
     },
     /// A worker says good-bye.
     Leave {
         /// Who goes.
         caller: Caller,
     },
+    /// The caller tells what it asked of object stores itself.
+    Stores(Vec<StoreLoad>),
     /// An attempt asks that its outcome be the task's.
     Commit {
         /// Which attempt.
         attempt: AttemptRef,
         /// What it did.
         outcome: TaskOutcome,
+    },
+    /// An attempt has left a savepoint.
+    Save {
+        /// Which attempt.
+        attempt: AttemptRef,
+        /// Where a later one can go on.
+        savepoint: Savepoint,
     },
     /// An attempt is given back.
     Fail {
@@ -84,6 +97,8 @@ pub enum Event {
         tasks: Vec<String>,
         /// What each of them takes.
         demand: Demand,
+        /// About how many bytes each of them reads; 0, or nothing at all, where that is not known.
+        bytes: Vec<u64>,
     },
     /// The caller published a task's files.
     TaskPublished {

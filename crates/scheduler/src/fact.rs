@@ -1,6 +1,6 @@
 //! What was decided and must survive: the lines of the journal.
 
-use orchestrator_core::{AttemptId, Demand, FencingToken, JobId, TaskOutcome, WorkerId};
+use orchestrator_core::{AttemptId, Demand, FencingToken, JobId, Savepoint, TaskOutcome, WorkerId};
 use serde::{Deserialize, Serialize};
 
 use crate::state::{PhaseSpec, Place, Seat};
@@ -42,6 +42,9 @@ pub enum Fact {
         /// What each of them takes.
         #[serde(default)]
         demand: Demand,
+        /// About how many bytes each of them reads, as far as that is known.
+        #[serde(default)]
+        bytes: Vec<u64>,
     },
     /// A task was leased.
     Leased {
@@ -53,6 +56,26 @@ pub enum Fact {
         token: FencingToken,
         /// Who got it.
         worker: WorkerId,
+    },
+    /// A task that is leased got a second attempt.
+    Doubled {
+        /// The task.
+        place: Place,
+        /// The new attempt.
+        attempt: AttemptId,
+        /// Its token, higher than all before.
+        token: FencingToken,
+        /// Who got it.
+        worker: WorkerId,
+    },
+    /// An attempt left a savepoint: further than what is known, or in place of what is of no use.
+    Saved {
+        /// The task.
+        place: Place,
+        /// The attempt.
+        attempt: AttemptId,
+        /// Where the next one goes on.
+        savepoint: Savepoint,
     },
     /// An attempt's outcome became the task's; for a gang, one rank committed.
     Committed {
@@ -206,6 +229,8 @@ impl Fact {
             | Self::JobRetried { job }
             | Self::JobAmended { job, .. } => job,
             Self::Leased { place, .. }
+            | Self::Doubled { place, .. }
+            | Self::Saved { place, .. }
             | Self::Committed { place, .. }
             | Self::Published { place }
             | Self::AttemptEnded { place, .. }

@@ -4,7 +4,8 @@ use orchestrator_core::{AttemptId, JobId, WorkerId};
 
 use crate::fact::{Cost, Fact};
 use crate::state::{
-    Checkpoint, Formation, Gang, Job, JobStatus, Lease, Phase, PhaseStatus, Place, State, Task, TaskStatus,
+    Checkpoint, Formation, Gang, Job, JobStatus, Lease, Phase, PhaseStatus, Place, Saved, State, Task,
+    TaskStatus,
 };
 
 /// A fact that does not fit the state: the journal is damaged or from another program.
@@ -74,10 +75,12 @@ impl State {
                 };
                 self.jobs.insert(job.clone(), entry);
             }
-            Fact::PhaseExpanded { job, phase, tasks, demand } => {
+            Fact::PhaseExpanded { job, phase, tasks, demand, bytes } => {
                 let phase = self.phase_mut(job, *phase)?;
                 phase.demand = *demand;
-                phase.tasks = tasks.iter().cloned().map(Task::new).collect();
+                let bytes = bytes.iter().copied().chain(std::iter::repeat(0));
+                phase.tasks =
+                    tasks.iter().cloned().zip(bytes).map(|(spec, bytes)| Task::new(spec, bytes)).collect();
                 phase.status = PhaseStatus::Running;
             }
             Fact::Leased { place, attempt, token, worker } => {
@@ -88,6 +91,27 @@ impl State {
                 task.status =
                     TaskStatus::Leased(Lease { attempt: *attempt, token: *token, worker: worker.clone() });
                 phase.under_way += 1;
+            }
+            Fact::Doubled { place, attempt, token, worker } => {
+                self.last_attempt = self.last_attempt.max(attempt.0);
+                self.last_token = self.last_token.max(token.0);
+                let phase = self.phase_mut(&place.job, place.phase)?;
+                let task = task_mut(phase, place)?;
+                if !matches!(task.status, TaskStatus::Leased(_)) {
+                    return Err(not_the_holder(place, *attempt));
+                }
+                task.second = Some(Lease { attempt: *attempt, token: *token, worker: worker.clone() });
+            }
+            Fact::Saved { place, attempt, savepoint } => {
+                let phase = self.phase_mut(&place.job, place.phase)?;
+                let task = task_mut(phase, place)?;
+                if savepoint.number > task.furthest {
+                    // The task gets somewhere: what befell it before is no sign of a poisoned one.
+                    task.furthest = savepoint.number;
+                    task.failures = 0;
+                    task.losses = 0;
+                }
+                task.saved = Some(Saved { attempt: *attempt, savepoint: savepoint.clone() });
             }
             Fact::Committed { place, attempt, records, bytes, outcome: _ } => {
                 let phase = self.phase_mut(&place.job, place.phase)?;
@@ -100,6 +124,7 @@ impl State {
                 let task = task_mut(phase, place)?;
                 if let TaskStatus::Committed(lease) = &task.status {
                     task.status = TaskStatus::Published(lease.clone());
+                    task.saved = None;
                     phase.published += 1;
                     phase.under_way -= 1;
                 }
@@ -118,18 +143,21 @@ impl State {
             Fact::AttemptEnded { place, attempt, cost, error, quarantined } => {
                 let phase = self.phase_mut(&place.job, place.phase)?;
                 let task = task_mut(phase, place)?;
-                let worker = match &task.status {
-                    TaskStatus::Leased(lease) if lease.attempt == *attempt => lease.worker.clone(),
-                    TaskStatus::Leased(_)
-                    | TaskStatus::Ready
-                    | TaskStatus::Seated
-                    | TaskStatus::Committed(_)
-                    | TaskStatus::Published(_)
-                    | TaskStatus::Quarantined => return Err(not_the_holder(place, *attempt)),
-                };
-                charge(task, *cost, error, Some(worker));
-                phase.under_way -= 1;
-                release(phase, place, *quarantined)?;
+                let lease = task.take_lease(*attempt).ok_or_else(|| not_the_holder(place, *attempt))?;
+                charge(task, *cost, error, Some(lease.worker));
+                // It failed and got no further than where it began: that place may be what is wrong.
+                if *cost == Cost::Failure
+                    && task.saved.as_ref().is_some_and(|saved| saved.attempt != *attempt)
+                {
+                    task.saved = None;
+                }
+                if *quarantined {
+                    task.second = None;
+                }
+                if *quarantined || task.status == TaskStatus::Ready {
+                    phase.under_way -= 1;
+                    release(phase, place, *quarantined)?;
+                }
             }
             Fact::GangSeated { place, generation, seats } => {
                 for seat in seats {
@@ -224,6 +252,7 @@ impl State {
                 match task.status {
                     TaskStatus::Leased(_) | TaskStatus::Seated => {
                         task.status = TaskStatus::Ready;
+                        task.second = None;
                         phase.under_way -= 1;
                     }
                     TaskStatus::Ready
@@ -268,8 +297,10 @@ fn gang_mut(phase: &mut Phase) -> &mut Gang {
 fn commit(phase: &mut Phase, place: &Place, attempt: AttemptId) -> Result<(), FoldError> {
     let task = task_mut(phase, place)?;
     match &task.status {
-        TaskStatus::Leased(lease) if lease.attempt == attempt => {
-            task.status = TaskStatus::Committed(lease.clone());
+        TaskStatus::Leased(_) => {
+            let lease = task.take_lease(attempt).ok_or_else(|| not_the_holder(place, attempt))?;
+            task.second = None;
+            task.status = TaskStatus::Committed(lease);
             Ok(())
         }
         TaskStatus::Seated => {
@@ -282,11 +313,9 @@ fn commit(phase: &mut Phase, place: &Place, attempt: AttemptId) -> Result<(), Fo
             }
             Ok(())
         }
-        TaskStatus::Leased(_)
-        | TaskStatus::Ready
-        | TaskStatus::Committed(_)
-        | TaskStatus::Published(_)
-        | TaskStatus::Quarantined => Err(not_the_holder(place, attempt)),
+        TaskStatus::Ready | TaskStatus::Committed(_) | TaskStatus::Published(_) | TaskStatus::Quarantined => {
+            Err(not_the_holder(place, attempt))
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::scheduler::Scheduler;
-use crate::state::{Job, JobStatus, Lease, Phase, PhaseKind, PhaseStatus, TaskStatus};
+use crate::state::{Job, JobStatus, Lease, Phase, PhaseKind, PhaseStatus, Task, TaskStatus};
 
 /// A broken invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,7 @@ pub struct Violation {
 /// 8. A gang is seated with all its ranks or not at all, between the least and the wanted number of them.
 /// 9. A task that is not quarantined has failures left; a job's counters agree with its tasks.
 /// 10. A committed task is committed by one attempt; a running job always waits for something that can happen.
+/// 11. A second attempt runs beside a first one, on another worker, and never for a gang.
 pub fn check(scheduler: &Scheduler) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut live: BTreeSet<u64> = BTreeSet::new();
@@ -95,14 +96,7 @@ fn add(found: &mut Vec<Violation>, number: u32, text: String) {
 }
 
 fn live_leases(phase: &Phase) -> impl Iterator<Item = &Lease> {
-    let tasks = phase.tasks.iter().filter_map(|task| match &task.status {
-        TaskStatus::Leased(lease) => Some(lease),
-        TaskStatus::Ready
-        | TaskStatus::Seated
-        | TaskStatus::Committed(_)
-        | TaskStatus::Published(_)
-        | TaskStatus::Quarantined => None,
-    });
+    let tasks = phase.tasks.iter().flat_map(Task::leases);
     let seats = phase.gang.iter().flat_map(|gang| &gang.seats).filter(|seat| !seat.committed);
     tasks.chain(seats.map(|seat| &seat.lease))
 }
@@ -128,6 +122,12 @@ fn check_phases(found: &mut Vec<Violation>, id: &str, job: &Job) {
             add(found, 9, format!("the counters of phase {index} of `{id}` are wrong"));
         }
         for (number, task) in phase.tasks.iter().enumerate() {
+            if let Some(second) = &task.second {
+                let first = task.leases().next().filter(|first| *first != second);
+                if phase.gang.is_some() || first.is_none_or(|first| first.worker == second.worker) {
+                    add(found, 11, format!("task {number} of phase {index} of `{id}` is doubled wrongly"));
+                }
+            }
             if task.failures >= job.max_attempts
                 && matches!(task.status, TaskStatus::Ready | TaskStatus::Leased(_))
             {

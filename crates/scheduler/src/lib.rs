@@ -27,6 +27,8 @@ mod room;
 mod scheduler;
 mod settle;
 mod state;
+mod stores;
+mod straggler;
 mod waits;
 
 pub use capacity::Capacity;
@@ -43,6 +45,6 @@ pub use options::{Millis, Options};
 pub use scheduler::Scheduler;
 pub use state::{
     Checkpoint, Formation, Gang, Job, JobStatus, Lease, Phase, PhaseKind, PhaseSpec, PhaseStatus, Place,
-    Seat, State, Task, TaskStatus,
+    Saved, Seat, State, Task, TaskStatus,
 };
 pub use waits::Waiting;

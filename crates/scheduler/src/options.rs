@@ -26,6 +26,11 @@ pub struct Options {
     /// A task whose attempts were lost (not failed) so often, times `max_attempts`, is quarantined: it may be what
     /// kills its workers.
     pub losses_per_attempt: u32,
+    /// A task that has run for more than this share of what was to be expected of it (by its size and the median pace of
+    /// its phase), in percent, gets a second attempt on a worker that stands idle. 0: never.
+    pub straggler_percent: u64,
+    /// No task that has run for less gets a second attempt.
+    pub straggler_after_ms: Millis,
     /// Whether recovery voids all leases at once instead of giving them a whole new term: right when the workers
     /// died with the coordinator (embedded runs).
     pub void_leases_on_recovery: bool,
@@ -43,6 +48,8 @@ impl Default for Options {
             gang_join_ms: 60_000,
             hang_ms: 600_000,
             losses_per_attempt: 5,
+            straggler_percent: 200,
+            straggler_after_ms: 30_000,
             void_leases_on_recovery: false,
         }
     }

@@ -58,11 +58,13 @@ impl Scheduler {
             Event::Lease { caller, free_slots, draining } => {
                 events::lease::apply(self, &caller, free_slots, draining)
             }
-            Event::Heartbeat { caller, attempts, draining } => {
-                events::heartbeat::apply(self, &caller, attempts, draining)
+            Event::Heartbeat { caller, attempts, draining, stores } => {
+                events::heartbeat::apply(self, &caller, attempts, draining, stores)
             }
             Event::Leave { caller } => events::leave::apply(self, &caller),
+            Event::Stores(loads) => Ok(Answer::Paced(self.pace("", loads))),
             Event::Commit { attempt, outcome } => events::commit::apply(self, &attempt, outcome),
+            Event::Save { attempt, savepoint } => events::save::apply(self, &attempt, savepoint),
             Event::Fail { attempt, kind, error } => events::fail::apply(self, &attempt, kind, &error),
             Event::JoinGang { attempt, address, nccl_id } => {
                 events::join_gang::apply(self, &attempt, address, nccl_id)
@@ -71,8 +73,8 @@ impl Scheduler {
                 events::commit_checkpoint::apply(self, &attempt, step, path, attempt_path, manifest)
             }
             Event::Submit(request) => events::submit::apply(self, *request),
-            Event::PhaseExpanded { job, phase, tasks, demand } => {
-                events::phase_expanded::apply(self, &job, phase, tasks, demand);
+            Event::PhaseExpanded { job, phase, tasks, demand, bytes } => {
+                events::phase_expanded::apply(self, &job, phase, tasks, demand, bytes);
                 Ok(Answer::Done)
             }
             Event::TaskPublished { place } => {
@@ -214,14 +216,17 @@ impl Scheduler {
 
     /// Starts the term of a lease.
     pub(crate) fn start_lease(&mut self, place: &Place, lease: &Lease, rank: Option<u32>, takes: Capacity) {
+        let saved = self.state.task(place).and_then(|task| task.saved.as_ref());
         let clock = LeaseClock {
             takes,
+            resumed_at: saved.map_or(0, |saved| saved.savepoint.number),
             advanced: self.now,
             place: place.clone(),
             token: lease.token,
             worker: lease.worker.clone(),
             rank,
             granted: self.now,
+            recovered: false,
             renewed: self.now,
             deadline: self.now + self.options.lease_ms,
             progress: Progress::default(),
@@ -238,17 +243,18 @@ impl Scheduler {
             for (index, phase) in job.phases.iter().enumerate() {
                 for (task_index, task) in phase.tasks.iter().enumerate() {
                     let place = Place { job: id.clone(), phase: index as u32, task: task_index as u32 };
+                    for lease in task.leases() {
+                        leases.push((place.clone(), lease.clone(), None, Capacity::of_task(phase)));
+                    }
                     match &task.status {
                         TaskStatus::Ready => ready.push(place),
-                        TaskStatus::Leased(lease) => {
-                            leases.push((place, lease.clone(), None, Capacity::of_task(phase)));
-                        }
                         TaskStatus::Committed(lease) | TaskStatus::Published(lease)
                             if phase.gang.is_none() =>
                         {
                             self.clocks.committed.insert(lease.attempt, place);
                         }
-                        TaskStatus::Seated
+                        TaskStatus::Leased(_)
+                        | TaskStatus::Seated
                         | TaskStatus::Committed(_)
                         | TaskStatus::Published(_)
                         | TaskStatus::Quarantined => {}
@@ -268,6 +274,7 @@ impl Scheduler {
         }
         for (place, lease, rank, takes) in leases {
             self.start_lease(&place, &lease, rank, takes);
+            self.clocks.recover(lease.attempt);
             if rank.is_some() {
                 self.clocks.gangs.entry(place.job).or_default().seated_at = self.now;
             }

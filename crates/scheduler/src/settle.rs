@@ -28,6 +28,11 @@ impl Scheduler {
         self.wake_blocked();
         let place = clock.place;
         let quarantined = permanent || self.used_up(&place, cost);
+        if quarantined {
+            for other in self.others(&place, attempt) {
+                self.clocks.stop(other);
+            }
+        }
         let fact =
             Fact::AttemptEnded { place: place.clone(), attempt, cost, error: error.to_owned(), quarantined };
         self.record(fact);
@@ -39,10 +44,16 @@ impl Scheduler {
         );
         if quarantined {
             self.settle(&place.job);
-        } else {
+        } else if self.state.task(&place).is_some_and(|task| task.status == TaskStatus::Ready) {
             let wait = self.wait_after(&place, cost);
             self.enqueue(&place, wait);
         }
+    }
+
+    /// The attempts that run a task beside this one.
+    pub(crate) fn others(&self, place: &Place, attempt: AttemptId) -> Vec<AttemptId> {
+        let leases = self.state.task(place).into_iter().flat_map(Task::leases);
+        leases.map(|lease| lease.attempt).filter(|other| *other != attempt).collect()
     }
 
     /// Whether one more `cost` leaves the task without attempts.
@@ -64,7 +75,9 @@ impl Scheduler {
     }
 
     pub(crate) fn tell_end(&mut self, place: &Place, cost: Cost, quarantined: bool, error: &str) {
+        let goes_on = self.state.task(place).is_some_and(|task| task.leases().next().is_some());
         let (level, what) = match (quarantined, cost) {
+            (false, _) if goes_on => (Level::Info, "lost one of its two attempts"),
             (true, _) => (Level::Error, "is quarantined"),
             (false, Cost::Nothing) => (Level::Info, "was given back"),
             (false, Cost::Failure) => (Level::Warn, "failed and will be tried again"),

@@ -4,12 +4,13 @@
 //!  Job ── phases in order ──▶ Phase: waiting ─▶ running ─▶ published
 //!                               └─ tasks ──▶ Task: ready ⇄ leased ─▶ committed ─▶ published
 //!                                                   ▲        └─▶ quarantined
+//!                                     (slow tasks) a second lease beside the first: who commits first wins
 //!                                     (gangs) ready ⇄ seated (one lease a rank) ─▶ committed …
 //! ```
 
 use std::collections::BTreeMap;
 
-use orchestrator_core::{AttemptId, Demand, FencingToken, JobId, WorkerId};
+use orchestrator_core::{AttemptId, Demand, FencingToken, JobId, Savepoint, WorkerId};
 use serde::{Deserialize, Serialize};
 
 /// Everything that survives a restart.
@@ -162,6 +163,27 @@ pub struct Task {
     pub error: Option<String>,
     /// The worker of the last attempt that failed or was lost.
     pub failed_on: Option<WorkerId>,
+    /// About how many bytes it reads; 0 where that is not known.
+    #[serde(default)]
+    pub bytes: u64,
+    /// The second attempt of a leased task that takes long. It has the same rights as the first.
+    #[serde(default)]
+    pub second: Option<Lease>,
+    /// Where its next attempt goes on; gone once it is published.
+    #[serde(default)]
+    pub saved: Option<Saved>,
+    /// Number of the furthest savepoint that it ever had.
+    #[serde(default)]
+    pub furthest: u32,
+}
+
+/// A savepoint and who left it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saved {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// What it left.
+    pub savepoint: Savepoint,
 }
 
 /// How a task is.
@@ -301,8 +323,42 @@ impl Phase {
 }
 
 impl Task {
-    pub(crate) fn new(spec: String) -> Self {
-        Self { spec, status: TaskStatus::Ready, failures: 0, losses: 0, error: None, failed_on: None }
+    pub(crate) fn new(spec: String, bytes: u64) -> Self {
+        Self {
+            spec,
+            status: TaskStatus::Ready,
+            failures: 0,
+            losses: 0,
+            error: None,
+            failed_on: None,
+            bytes,
+            second: None,
+            saved: None,
+            furthest: 0,
+        }
+    }
+
+    /// Who has it: nobody, one, or two. Ranks have seats instead.
+    pub fn leases(&self) -> impl Iterator<Item = &Lease> {
+        let first = match &self.status {
+            TaskStatus::Leased(lease) => Some(lease),
+            TaskStatus::Ready
+            | TaskStatus::Seated
+            | TaskStatus::Committed(_)
+            | TaskStatus::Published(_)
+            | TaskStatus::Quarantined => None,
+        };
+        first.into_iter().chain(&self.second)
+    }
+
+    /// Takes an attempt's lease away. What is left of two takes the first place; what is left of one is ready.
+    pub(crate) fn take_lease(&mut self, attempt: AttemptId) -> Option<Lease> {
+        if self.second.as_ref().is_some_and(|lease| lease.attempt == attempt) {
+            return self.second.take();
+        }
+        let lease = self.leases().next().filter(|lease| lease.attempt == attempt).cloned()?;
+        self.status = self.second.take().map_or(TaskStatus::Ready, TaskStatus::Leased);
+        Some(lease)
     }
 }
 

@@ -18,6 +18,8 @@ fn every_job_ends_and_invariants_hold() {
         "JobSubmitted",
         "PhaseExpanded",
         "Leased",
+        "Doubled",
+        "Saved",
         "Committed",
         "Published",
         "PhasePublished",

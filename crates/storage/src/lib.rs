@@ -14,5 +14,6 @@ pub mod tokens;
 pub use error::{Error, redact};
 pub use job_file::{JOB_BYTES_MAX, JOB_FILE, read_job, try_read_job};
 pub use store::{
-    ANY_ROOT, AllowedRoots, Entry, Listing, OpenOptions, PassedBy, RelativePath, Store, Writer, Written,
+    ANY_ROOT, AllowedRoots, Entry, Listing, OpenOptions, Paces, PassedBy, RelativePath, Store, Writer,
+    Written,
 };

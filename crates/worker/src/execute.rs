@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use orchestrator_core::{AttemptId, ErrorCode, FencingToken, JobId, TaskOutcome};
 use orchestrator_job::TaskSpec;
-use orchestrator_pipeline::{Progress, TaskContext, TaskError};
+use orchestrator_pipeline::{Progress, Resume, TaskContext, TaskError};
 use orchestrator_proto::is_unknown_session;
 use orchestrator_proto::v1::{Assignment, CommitRequest, FailRequest, FailureKind};
 use tokio::sync::Notify;
 
 use crate::held::HeldAttempt;
+use crate::saves::{self, Saves};
 use crate::service::{Shared, recover};
 
 /// How an attempt ended without an outcome.
@@ -71,7 +72,7 @@ pub(crate) fn attempt(shared: Arc<Shared>, assignment: Assignment) -> impl Futur
             let (shared, assignment) = (Arc::clone(&shared), assignment.clone());
             // A panic is a bug of ours; it fails the attempt by name instead of taking the worker down.
             tokio::task::spawn_blocking(move || {
-                std::panic::catch_unwind(AssertUnwindSafe(|| run(&shared, &assignment, progress)))
+                std::panic::catch_unwind(AssertUnwindSafe(|| run(&shared, &assignment, &progress)))
             })
         };
         let result = match work.await {
@@ -98,7 +99,11 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     format!("the task panicked, which is a bug of the orchestrator: {text}")
 }
 
-fn run(shared: &Shared, assignment: &Assignment, progress: Arc<Progress>) -> Result<TaskOutcome, Failure> {
+fn run(
+    shared: &Arc<Shared>,
+    assignment: &Assignment,
+    progress: &Arc<Progress>,
+) -> Result<TaskOutcome, Failure> {
     let spec: TaskSpec = serde_json::from_str(&assignment.spec).map_err(|error| Failure {
         kind: FailureKind::Permanent,
         error: format!("the task's description cannot be read: {error}"),
@@ -111,13 +116,18 @@ fn run(shared: &Shared, assignment: &Assignment, progress: Arc<Progress>) -> Res
         };
         Failure::of(&error, code)
     })?;
-    let context =
-        TaskContext { job, attempt_path: assignment.attempt_path.clone(), phase: spec.phase, progress };
+    let saves = Arc::new(Saves::new(shared, assignment, progress));
+    let context = TaskContext {
+        job,
+        attempt_path: assignment.attempt_path.clone(),
+        phase: spec.phase,
+        progress: Arc::clone(progress),
+        resume: Resume { from: saves::resume(assignment), sink: Some(Arc::clone(&saves) as _) },
+    };
     let result = orchestrator_pipeline::run(&context, &spec);
     if result.is_err() {
-        // Nobody will read what a failed attempt wrote; what stays after a crash is `gc`'s.
-        let _ = orchestrator_storage::RelativePath::new(&*context.attempt_path)
-            .and_then(|path| context.job.output.delete_prefix(&path));
+        // Nobody will read what a failed attempt wrote, but its savepoints; what stays after a crash is `gc`'s.
+        let _ = saves.tidy(&context.job.output);
     }
     result.map_err(|error: TaskError| Failure::of(&error, error.code()))
 }

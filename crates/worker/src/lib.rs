@@ -7,6 +7,7 @@ mod held;
 mod jobs;
 mod options;
 mod rank;
+mod saves;
 mod service;
 
 pub use client::{ConnectError, advice};

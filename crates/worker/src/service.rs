@@ -14,11 +14,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use orchestrator_core::ErrorCode;
+use orchestrator_core::{ErrorCode, StorePace};
 use orchestrator_proto::is_unknown_session;
 use orchestrator_proto::v1::{
     Assignment, Capacity, HeartbeatRequest, LeaseRequest, LeaveRequest, RegisterReply, RegisterRequest,
+    StoreLoad,
 };
+use orchestrator_storage::Paces;
 use tokio::sync::RwLock;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -350,16 +352,27 @@ async fn heartbeats(shared: Arc<Shared>) {
 
 /// One heartbeat, or a registration where the coordinator does not know this session. Tells whether it answered.
 async fn beat(shared: &Arc<Shared>, session: String) -> bool {
+    let loads = Paces::of_process().take_loads().into_iter();
+    let stores = loads.map(|load| StoreLoad {
+        store: load.store,
+        requests: load.requests,
+        throttled: load.throttled,
+        over_ms: load.over_ms,
+    });
     let request = HeartbeatRequest {
         session,
         worker: shared.options.name.0.clone(),
         attempts: shared.held.report(),
         draining: shared.is_draining(),
+        stores: stores.collect(),
     };
     match shared.client.clone().heartbeat(request).await {
         Ok(reply) => {
             let reply = reply.into_inner();
             shared.held.stop(&reply.stop);
+            let paces = reply.paces.into_iter();
+            let paces = paces.map(|pace| StorePace { store: pace.store, interval_us: pace.interval_us });
+            Paces::of_process().set(&paces.collect::<Vec<_>>());
             if reply.drain {
                 shared.drain();
             }

@@ -65,6 +65,7 @@ pub(crate) fn coordinator(args: &CoordinatorArgs, console: &Console) -> Result<(
         tls,
         insecure: args.insecure,
         hang_ms: args.hang_timeout_ms,
+        straggler_percent: args.straggler_percent,
         ..CoordinatorOptions::new(args.state.join("journal.sqlite"))
     };
     let runtime = runtime()?;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use orchestrator_core::JobId;
+use orchestrator_core::{AttemptId, JobId};
 use orchestrator_proto::v1::{
     AttemptDetail, JobDetail, JobState, JobSummary, PhaseDetail, PhaseState, QuarantinedTask, WorkerSummary,
 };
@@ -75,7 +75,7 @@ pub(crate) fn detail(scheduler: &Scheduler, id: &JobId) -> Option<JobDetail> {
                 worker: clock.worker.0.clone(),
                 age_ms: now.saturating_sub(clock.granted),
                 since_heartbeat_ms: now.saturating_sub(clock.renewed),
-                doing: doing(clock, now),
+                doing: doing(clock, now) + remark(scheduler, attempt, clock),
             });
         }
     }
@@ -92,7 +92,14 @@ pub(crate) fn detail(scheduler: &Scheduler, id: &JobId) -> Option<JobDetail> {
             error: task.error.clone().unwrap_or_default(),
         })
         .collect();
-    let waiting = scheduler.waits_for(id).map(|wait| wait.text().to_owned()).into_iter().collect();
+    let mut waiting: Vec<String> =
+        scheduler.waits_for(id).map(|wait| wait.text().to_owned()).into_iter().collect();
+    if job.status == JobStatus::Running {
+        // Without the pace, which changes every second: whoever watches is told once.
+        waiting.extend(scheduler.paced_stores().map(|(store, _)| {
+            format!("storage `{store}` throttles: all workers ask it more slowly until it does not")
+        }));
+    }
     Some(JobDetail { summary: Some(summary(id, job)), phases, running, quarantined, waiting })
 }
 
@@ -122,6 +129,17 @@ fn doing(clock: &LeaseClock, now: u64) -> String {
         }
         (Some(rank), _) => format!("rank {rank}: joining"),
         (None, _) => format!("{} records", clock.progress.records),
+    }
+}
+
+/// What is special about an attempt, behind what it does.
+fn remark(scheduler: &Scheduler, attempt: AttemptId, clock: &LeaseClock) -> &'static str {
+    let second = scheduler.state().task(&clock.place).and_then(|task| task.second.as_ref());
+    match second {
+        Some(second) if second.attempt == attempt => "; second attempt, for the first takes long",
+        Some(_) => "; takes long, so a second attempt runs",
+        None if clock.resumed_at > 0 => "; went on from a savepoint",
+        None => "",
     }
 }
 

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use orchestrator_core::{AttemptId, ErrorCode, FencingToken, JobId, WorkerId};
+use orchestrator_core::{AttemptId, ErrorCode, FencingToken, JobId, StoreLoad, WorkerId};
 use orchestrator_proto::v1::workers_server::Workers;
 use orchestrator_proto::v1::{
     Assignment, CommitCheckpointReply, CommitCheckpointRequest, CommitReply, CommitRequest, FailReply,
     FailRequest, FailureKind, GangSeat, HeartbeatReply, HeartbeatRequest, JoinGangReply, JoinGangRequest,
-    LeaseReply, LeaseRequest, LeaveReply, LeaveRequest, RegisterReply, RegisterRequest,
+    LeaseReply, LeaseRequest, LeaveReply, LeaveRequest, RegisterReply, RegisterRequest, SaveReply,
+    SaveRequest, StorePace,
 };
-use orchestrator_proto::{WAIT_MS_MAX, outcome_from_wire, status};
+use orchestrator_proto::{WAIT_MS_MAX, outcome_from_wire, savepoint_from_wire, savepoint_to_wire, status};
 use orchestrator_scheduler::{
     self as scheduler, Answer, AttemptRef, Caller, Capacity, Event, Progress, RankProgress, Registration,
 };
@@ -22,6 +23,8 @@ use crate::publish::attempt_path;
 
 /// The longest name that a worker may have, in bytes.
 const NAME_BYTES_MAX: usize = 256;
+/// Object stores that one call may name.
+const STORES_MAX: usize = 256;
 /// Attempts that one call may name.
 const ATTEMPTS_MAX: usize = 10_000;
 /// The longest text of progress that is kept, in bytes.
@@ -88,7 +91,7 @@ impl Workers for WorkersService {
         &self,
         request: Request<HeartbeatRequest>,
     ) -> Result<Response<HeartbeatReply>, Status> {
-        let HeartbeatRequest { session, worker, attempts, draining } = request.into_inner();
+        let HeartbeatRequest { session, worker, attempts, draining, stores } = request.into_inner();
         check(&worker, attempts.len())?;
         let attempts = attempts
             .into_iter()
@@ -107,11 +110,24 @@ impl Workers for WorkersService {
             })
             .collect();
         let caller = Caller { worker: WorkerId(worker), session };
-        match self.desk.ask(Event::Heartbeat { caller, attempts, draining }).await? {
-            Answer::Renewed { stop } => {
+        let stores = stores.into_iter().take(STORES_MAX).filter(|load| load.store.len() <= NAME_BYTES_MAX);
+        let stores = stores
+            .map(|load| StoreLoad {
+                store: load.store,
+                requests: load.requests,
+                throttled: load.throttled,
+                over_ms: load.over_ms,
+            })
+            .collect();
+        match self.desk.ask(Event::Heartbeat { caller, attempts, draining, stores }).await? {
+            Answer::Renewed { stop, paces } => {
                 let stop = stop.into_iter().map(|attempt| attempt.0).collect();
                 // Nothing asks a worker to drain yet but its own signals.
-                Ok(Response::new(HeartbeatReply { stop, drain: false }))
+                let paces = paces
+                    .into_iter()
+                    .map(|pace| StorePace { store: pace.store, interval_us: pace.interval_us })
+                    .collect();
+                Ok(Response::new(HeartbeatReply { stop, drain: false, paces }))
             }
             _ => Err(misfit()),
         }
@@ -123,6 +139,15 @@ impl Workers for WorkersService {
         let attempt = attempt_ref(session, worker, job, attempt, fencing_token);
         self.desk.ask(Event::Commit { attempt, outcome }).await?;
         Ok(Response::new(CommitReply {}))
+    }
+
+    async fn save(&self, request: Request<SaveRequest>) -> Result<Response<SaveReply>, Status> {
+        let SaveRequest { session, worker, job, attempt, fencing_token, savepoint } = request.into_inner();
+        let savepoint =
+            savepoint_from_wire(savepoint).map_err(|error| status(ErrorCode::InvalidInput, error))?;
+        let attempt = attempt_ref(session, worker, job, attempt, fencing_token);
+        self.desk.ask(Event::Save { attempt, savepoint }).await?;
+        Ok(Response::new(SaveReply {}))
     }
 
     async fn fail(&self, request: Request<FailRequest>) -> Result<Response<FailReply>, Status> {
@@ -229,6 +254,7 @@ fn assignment(assignment: scheduler::Assignment) -> Assignment {
         output: assignment.output,
         attempt_path,
         spec: assignment.spec,
+        resume: assignment.resume.as_ref().map(savepoint_to_wire),
         seat: assignment.seat.map(|seat| GangSeat {
             rank: seat.rank,
             world_size: seat.world_size,

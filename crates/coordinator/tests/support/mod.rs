@@ -168,8 +168,7 @@ async fn work_once(name: &str, address: SocketAddr) -> Result<(), tonic::Status>
             .heartbeat(HeartbeatRequest {
                 session: session.clone(),
                 worker: name.into(),
-                attempts: vec![],
-                draining: false,
+                ..Default::default()
             })
             .await?;
     }

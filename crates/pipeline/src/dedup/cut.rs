@@ -30,6 +30,17 @@ impl Cutter {
         Ok(Self { divider, repeated: Repeated::open(context, files, part)?, places: 0 })
     }
 
+    /// Places of the documents so far.
+    pub(crate) fn places(&self) -> u64 {
+        self.places
+    }
+
+    /// Goes on behind documents with so many places.
+    pub(crate) fn skip_to(&mut self, places: u64) -> Result<(), TaskError> {
+        self.places = places;
+        self.repeated.skip_to(places)
+    }
+
     /// Cuts the next document of the part.
     pub(crate) fn cut(
         &mut self,

@@ -11,6 +11,7 @@
 
 use std::io::{Read, Write};
 
+use bytes::Bytes;
 use orchestrator_core::FileKind;
 use orchestrator_job::PartRef;
 use orchestrator_storage::{RelativePath, Writer};
@@ -53,6 +54,9 @@ pub(crate) struct ItemWriter {
     items: u64,
     /// Places of the documents so far.
     places: u64,
+    /// Items since the last savepoint, as they came, where somebody asks for savepoints. Chunks do not end with segments:
+    /// all but the last are of one size.
+    kept: Option<Vec<u8>>,
 }
 
 impl ItemWriter {
@@ -60,13 +64,51 @@ impl ItemWriter {
     pub(crate) fn create(files: &AttemptFiles, path: String) -> Result<Self, TaskError> {
         let writer = files.create(&path)?;
         let (chunk, sorted, bytes) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { path, writer, chunk, sorted, bytes, items: 0, places: 0 })
+        let kept = files.keeps_groups().then(Vec::new);
+        Ok(Self { path, writer, chunk, sorted, bytes, items: 0, places: 0, kept })
+    }
+
+    /// The path that the file will be published to.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// What came since the last call, if it is kept: how many places there are by now, 64 bits, and the items.
+    pub(crate) fn take_group(&mut self) -> Option<Bytes> {
+        let items = std::mem::take(self.kept.as_mut()?);
+        let mut group = Vec::with_capacity(PLACES_BYTES + items.len());
+        group.extend_from_slice(&self.places.to_le_bytes());
+        group.extend_from_slice(&items);
+        Some(group.into())
+    }
+
+    /// Adds what an earlier attempt's writer gave away.
+    pub(crate) fn append_group(&mut self, group: &Bytes) -> Result<(), TaskError> {
+        let wrong = || TaskError::corrupt(&self.path, "items of a savepoint are cut off");
+        let (&places, items) = group.split_first_chunk::<PLACES_BYTES>().ok_or_else(wrong)?;
+        let (items, rest) = items.as_chunks::<ITEM_BYTES>();
+        if !rest.is_empty() {
+            return Err(wrong());
+        }
+        for item in items {
+            self.add(u128::from_le_bytes(*item))?;
+        }
+        self.places = u64::from_le_bytes(places);
+        Ok(())
     }
 
     /// Adds an item of the next document, at a place in it; items come in order of places.
     pub(crate) fn push(&mut self, hash: u128, place: u64) -> Result<(), TaskError> {
         let place = self.places + place;
-        self.chunk.push((hash & !PLACE_MASK) | (u128::from(place) & PLACE_MASK));
+        let item = (hash & !PLACE_MASK) | (u128::from(place) & PLACE_MASK);
+        if let Some(kept) = &mut self.kept {
+            kept.extend_from_slice(&item.to_le_bytes());
+        }
+        self.add(item)
+    }
+
+    fn add(&mut self, item: u128) -> Result<(), TaskError> {
+        self.chunk.push(item);
         self.items += 1;
         if self.chunk.len() == CHUNK_ITEMS { self.flush() } else { Ok(()) }
     }

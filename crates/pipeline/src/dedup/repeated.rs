@@ -132,6 +132,16 @@ impl Repeated {
         Ok(true)
     }
 
+    /// Passes by the places before `place`.
+    pub(crate) fn skip_to(&mut self, place: u64) -> Result<(), TaskError> {
+        while let Some(&Reverse((next, _))) = self.next.peek()
+            && next < place
+        {
+            self.holds(next)?;
+        }
+        Ok(())
+    }
+
     /// Makes sure that every repeated place was asked for.
     pub(crate) fn finish(&self) -> Result<(), TaskError> {
         match self.next.peek() {

@@ -9,8 +9,10 @@
 //!                 └ samples         └ samples ─▶ one file of the task, for the report
 //! ```
 
+use bytes::Bytes;
 use orchestrator_core::{
-    Decision, Document, Dropped, FileKind, Note, NoteKind, StageSamples, StageTally, TaskOutcome, TaskSamples,
+    Decision, Digest, Document, Dropped, FileKind, Note, NoteKind, Savepoint, StageSamples, StageTally,
+    TaskOutcome, TaskSamples,
 };
 use orchestrator_job::Side;
 use orchestrator_text::Step;
@@ -19,6 +21,7 @@ use crate::context::TaskContext;
 use crate::error::TaskError;
 use crate::files::{AttemptFiles, DocumentFile, DroppedFile, NotesFile, ScoresFile};
 use crate::map::side::SideOutput;
+use crate::resume::{Position, Recorder, State, restore};
 
 /// What a link does to a document.
 pub(crate) enum Act {
@@ -69,6 +72,8 @@ pub(crate) struct Chain {
     /// The job's: it chooses samples.
     seed: u64,
     samples_path: String,
+    /// Makes savepoints, where somebody asks for them.
+    recorder: Option<Recorder>,
 }
 
 impl Chain {
@@ -79,8 +84,12 @@ impl Chain {
         specs: Vec<LinkSpec>,
         guards: Vec<Box<dyn Step>>,
         side: Option<Side>,
+        recorder: Option<Recorder>,
     ) -> Result<Self, TaskError> {
-        let files = AttemptFiles::new(context);
+        let mut files = AttemptFiles::new(context);
+        if recorder.is_some() {
+            files.keep_groups();
+        }
         let side = match side {
             Some(side) => Some(SideOutput::create(context, &files, number, side)?),
             None => None,
@@ -112,7 +121,7 @@ impl Chain {
             });
         }
         let seed = context.job.job.seed;
-        Ok(Self { files, links, guards, side, notes: Vec::new(), seed, samples_path })
+        Ok(Self { files, links, guards, side, notes: Vec::new(), seed, samples_path, recorder })
     }
 
     /// Books a record that ended before it became a document, at the first stage of the chain.
@@ -120,7 +129,7 @@ impl Chain {
         let Some(link) = self.links.first_mut() else { return Ok(()) };
         link.tally.records_in += 1;
         link.tally.bytes_in += bytes;
-        link.drop(&self.files, self.seed, dropped, None, &[])
+        link.drop(&mut self.files, self.seed, dropped, None, &[])
     }
 
     /// Takes a document through every stage. `row` is its place in the part it came from, for verdicts.
@@ -129,12 +138,12 @@ impl Chain {
             link.tally.records_in += 1;
             link.tally.bytes_in += document.text.len() as u64;
             self.notes.clear();
-            let decision = link.judge(row, &mut document, &mut self.notes)?;
+            let decision = link.judge(&mut self.files, row, &mut document, &mut self.notes)?;
             if let Decision::Drop(reason) = decision {
                 let dropped = Dropped::of(&document, reason);
-                return link.drop(&self.files, self.seed, &dropped, Some(&document.text), &self.notes);
+                return link.drop(&mut self.files, self.seed, &dropped, Some(&document.text), &self.notes);
             }
-            link.keep(&self.files, &document, &self.notes)?;
+            link.keep(&mut self.files, &document, &self.notes)?;
         }
         let steps = self.links.iter_mut().filter_map(|link| match &mut link.act {
             Act::Step(step) => Some(step),
@@ -144,13 +153,102 @@ impl Chain {
             step.verify(&document).map_err(TaskError::Leak)?;
         }
         if let Some(side) = &mut self.side {
-            side.push(&document)?;
+            side.push(&mut self.files, &document)?;
         }
         Ok(())
     }
 
+    /// Ends a segment: closes every row group, as every run does here, and makes a savepoint if somebody asks for it.
+    /// `read` is how many records and bytes were read.
+    pub(crate) fn end_segment(&mut self, position: Position, read: (u64, u64)) -> Result<(), TaskError> {
+        for link in &mut self.links {
+            link.dropped.close_group(&mut self.files)?;
+            link.notes.close_group(&mut self.files)?;
+            if let Some(part) = &mut link.part {
+                part.close_group(&mut self.files)?;
+            }
+            if let Some(scores) = &mut link.scores {
+                scores.file.close_group(&mut self.files)?;
+            }
+        }
+        if let Some(side) = &mut self.side {
+            side.close_group(&mut self.files)?;
+        }
+        let Some(recorder) = &mut self.recorder else { return Ok(()) };
+        let state = State {
+            position,
+            read,
+            tallies: self.links.iter().map(|link| link.tally.clone()).collect(),
+            samples: self.links.iter().map(|link| link.samples.clone()).collect(),
+            sizes: self.side.as_ref().map(SideOutput::sizes).unwrap_or_default(),
+            places: match self.links.first().map(|link| &link.act) {
+                Some(Act::Verdicts(verdicts)) => verdicts.places(),
+                Some(Act::Step(_) | Act::Pass) | None => 0,
+            },
+        };
+        recorder.save(self.files.take_groups(), state)
+    }
+
+    /// Takes up what earlier attempts did, in a chain that has seen nothing yet. After an error it is of no use.
+    pub(crate) fn resume(
+        &mut self,
+        context: &TaskContext,
+        savepoint: &Savepoint,
+        task: Digest,
+    ) -> Result<Position, TaskError> {
+        let (state, trail) = restore(context, savepoint, task, |path, group| self.append(path, group))?;
+        let wrong = |message: &str| TaskError::corrupt(&savepoint.path, message);
+        let stages = self.links.iter().map(|link| link.stage);
+        if !stages.clone().eq(state.tallies.iter().map(|tally| tally.stage))
+            || !stages.eq(state.samples.iter().map(|samples| samples.stage))
+        {
+            return Err(wrong("its books are of other stages"));
+        }
+        for ((link, tally), samples) in self.links.iter_mut().zip(state.tallies).zip(state.samples) {
+            link.tally = tally;
+            link.samples = samples;
+        }
+        if !self.side.as_mut().map_or(state.sizes.is_empty(), |side| side.set_sizes(&state.sizes)) {
+            return Err(wrong("its books are of other groups"));
+        }
+        if let Some(Act::Verdicts(verdicts)) = self.links.first_mut().map(|link| &mut link.act) {
+            verdicts.skip_to(state.position.record, state.places)?;
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.follow(trail);
+        }
+        context.progress.set(state.read.0, state.read.1);
+        Ok(state.position)
+    }
+
+    fn append(&mut self, path: &str, group: &Bytes) -> Result<(), TaskError> {
+        for link in &mut self.links {
+            if link.dropped.path() == path {
+                return link.dropped.append_group(&self.files, group);
+            }
+            if link.notes.path() == path {
+                return link.notes.append_group(&self.files, group);
+            }
+            if let Some(part) = link.part.as_mut().filter(|part| part.path() == path) {
+                return part.append_group(&self.files, group);
+            }
+            if let Some(scores) = link.scores.as_mut().filter(|scores| scores.file.path() == path) {
+                return scores.file.append_group(group);
+            }
+        }
+        match self.side.as_mut().filter(|side| side.path() == path) {
+            Some(side) => side.append_group(group),
+            None => {
+                Err(TaskError::corrupt(path, "a savepoint has rows for it, and the task writes no such file"))
+            }
+        }
+    }
+
     /// Closes every file and hands over the books.
     pub(crate) fn finish(mut self) -> Result<TaskOutcome, TaskError> {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.wait()?;
+        }
         let mut outcome = TaskOutcome::default();
         let mut samples = TaskSamples::default();
         for link in self.links {
@@ -196,6 +294,7 @@ impl Link {
     /// Judges a document, and writes down what was measured where the stage keeps that.
     fn judge(
         &mut self,
+        files: &mut AttemptFiles,
         row: u64,
         document: &mut Document,
         notes: &mut Vec<Note>,
@@ -213,7 +312,7 @@ impl Link {
             Act::Pass => Decision::Keep,
             Act::Verdicts(verdicts) => verdicts.judge(row, document, &mut scores.row, notes)?,
         };
-        scores.file.push(document, &scores.row)?;
+        scores.file.push(files, document, &scores.row)?;
         Ok(decision)
     }
 
@@ -221,7 +320,7 @@ impl Link {
     /// is no more.
     fn drop(
         &mut self,
-        files: &AttemptFiles,
+        files: &mut AttemptFiles,
         seed: u64,
         dropped: &Dropped,
         text: Option<&str>,
@@ -236,7 +335,12 @@ impl Link {
         self.dropped.push(files, dropped)
     }
 
-    fn keep(&mut self, files: &AttemptFiles, document: &Document, notes: &[Note]) -> Result<(), TaskError> {
+    fn keep(
+        &mut self,
+        files: &mut AttemptFiles,
+        document: &Document,
+        notes: &[Note],
+    ) -> Result<(), TaskError> {
         self.tally.kept += 1;
         self.tally.bytes_kept += document.text.len() as u64;
         self.tally.kept_digest.push_document(document);

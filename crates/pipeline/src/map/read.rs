@@ -10,24 +10,47 @@ use orchestrator_text::charset;
 use orchestrator_text::language::code_of_source;
 
 use super::chain::Chain;
+use super::feed_rows;
 use crate::context::TaskContext;
 use crate::error::TaskError;
+use crate::resume::{Pace, Position, weight_of};
 use crate::sample::{RecordSample, SampledInput, range};
 use crate::source;
 
-/// Feeds every record of a split to the chain.
-pub(crate) fn split(context: &TaskContext, split: &Split, chain: &mut Chain) -> Result<(), TaskError> {
+/// Feeds every record of a split to the chain, from the place on where an earlier attempt was lost.
+pub(crate) fn split(
+    context: &TaskContext,
+    split: &Split,
+    begin: Position,
+    pace: &mut Pace,
+    chain: &mut Chain,
+) -> Result<(), TaskError> {
     let read = source::config(context)?;
     if read.run.is_some() {
-        return earlier_run(context, &split.input, chain);
+        let documents = earlier_run(context, &split.input, begin.record)?;
+        return match &context.job.sample {
+            Some(sample) => sampled_rows(context, documents, sample, chain),
+            None => feed_rows(context, documents, begin, pace, chain),
+        };
     }
     if let Some(sample) = &context.job.sample {
         return sampled(context, read, split, sample, chain);
     }
-    for record in open(context, read, split, None)? {
+    for record in open_at(context, read, split, begin)? {
         context.progress.check()?;
-        feed(context, &split.input, record?, chain)?;
+        let record = record?;
+        let (offset, weight) = (record.offset, weight_of(&record.kind));
+        if pace.arrive(offset) {
+            // A gap may be told from other bytes when it is entered directly.
+            let enterable = record.enterable && !matches!(record.kind, RawKind::Malformed { .. });
+            let offset = enterable.then_some(offset);
+            let position = Position { record: record.ordinal, offset, ..begin };
+            chain.end_segment(position, context.progress.done())?;
+        }
+        feed(context, &split.input, record, chain)?;
+        pace.pass(offset, weight);
     }
+    pace.end_input();
     Ok(())
 }
 
@@ -51,6 +74,49 @@ fn sampled(
     }
     let choice = SampledInput::new(&context.job, &split.input);
     open(context, read, split, Some(choice))?.try_for_each(|record| take(record?))
+}
+
+/// Feeds the documents of an earlier run that are in the sample.
+fn sampled_rows(
+    context: &TaskContext,
+    documents: DocumentReader,
+    sample: &RecordSample,
+    chain: &mut Chain,
+) -> Result<(), TaskError> {
+    for (row, document) in (0..).zip(documents) {
+        let document = document?;
+        context.progress.check()?;
+        context.progress.add(1, document.text.len() as u64);
+        if sample.takes(document.id) {
+            sample.timed(|| chain.feed(row, document))?;
+        }
+    }
+    Ok(())
+}
+
+/// Opens a split at a record in it: where a reader can start there it does, else it passes by what comes before.
+fn open_at(
+    context: &TaskContext,
+    read: &ReadConfig,
+    split: &Split,
+    begin: Position,
+) -> Result<Records, TaskError> {
+    let entered = begin.offset.and_then(|from| match split.extent {
+        Extent::Bytes { end, .. } => Some(Extent::Bytes { start: from, end }),
+        Extent::Whole => Some(Extent::Bytes { start: from, end: split.input.bytes }),
+        // Offsets of carved pieces are those of the file that they were carved from.
+        Extent::RowGroups { .. } | Extent::Carved { .. } => None,
+    });
+    let (format, _) = source::format(read, &split.input)?;
+    if let Some(extent) = entered.filter(|_| !format.seeks()) {
+        let rest = Split { input: split.input.clone(), extent, first_record: begin.record };
+        return open(context, read, &rest, None);
+    }
+    let mut records = open(context, read, split, None)?;
+    if begin.record > split.first_record {
+        records.skip_to(begin.record)?;
+    }
+    Ok(records)
 }
 
 /// Opens the piece of its input that a split stands for. Of a sample, `choice` knows which records need not be understood.
@@ -154,21 +220,11 @@ fn document(source: &str, ordinal: u64, body: Body, keep_language: bool) -> Resu
 }
 
 /// Documents of an earlier run go on as they are: they keep their ids, sources and what was found out about them.
-fn earlier_run(context: &TaskContext, input: &InputFile, chain: &mut Chain) -> Result<(), TaskError> {
+fn earlier_run(context: &TaskContext, input: &InputFile, row: u64) -> Result<DocumentReader, TaskError> {
     let (store, path) = context.job.host.roots.locate(&input.url, OpenOptions::default())?;
     let found = store.hash(&path)?;
     if found.xxh3.to_string() != input.stamp {
         return Err(source::changed(input, found.bytes, &found.xxh3.to_string()));
     }
-    for (row, document) in (0..).zip(DocumentReader::open(&store, &path, Projection::All)?) {
-        let document = document?;
-        context.progress.check()?;
-        context.progress.add(1, document.text.len() as u64);
-        match &context.job.sample {
-            Some(sample) if sample.takes(document.id) => sample.timed(|| chain.feed(row, document))?,
-            Some(_) => {}
-            None => chain.feed(row, document)?,
-        }
-    }
-    Ok(())
+    Ok(DocumentReader::open_from(&store, &path, Projection::All, row)?)
 }

@@ -1,5 +1,6 @@
 //! What a map task writes beside its part for the barrier that follows.
 
+use bytes::Bytes;
 use orchestrator_core::Document;
 use orchestrator_job::Side;
 use orchestrator_text::Scorer;
@@ -82,15 +83,61 @@ impl SideOutput {
             }
         };
         let path = format!("{directory}/{name}-{number:05}.parquet");
-        let table = TableWriter::create(files, path, !matches!(value, Value::Sizes { .. }), &columns)?;
+        let with_id = !matches!(value, Value::Sizes { .. });
+        let table = TableWriter::create_grouped(files, path, with_id, &columns)?;
         Ok(Self::Table(Box::new(TableOutput { stage, table, value })))
     }
 
     /// Adds what is to be known of one kept document.
-    pub(crate) fn push(&mut self, document: &Document) -> Result<(), TaskError> {
+    pub(crate) fn push(&mut self, files: &mut AttemptFiles, document: &Document) -> Result<(), TaskError> {
         match self {
-            Self::Table(output) => output.push(document),
+            Self::Table(output) => output.push(files, document),
             Self::Items(output) => output.push(document),
+        }
+    }
+
+    /// Ends a segment: what comes next stands in another row group.
+    pub(crate) fn close_group(&mut self, files: &mut AttemptFiles) -> Result<(), TaskError> {
+        match self {
+            Self::Table(output) => output.close_group(files),
+            Self::Items(output) => {
+                if let Some(group) = output.items.take_group() {
+                    files.keep(output.items.path(), group);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The path that its file will be published to.
+    pub(crate) fn path(&self) -> &str {
+        match self {
+            Self::Table(output) => output.table.path(),
+            Self::Items(output) => output.items.path(),
+        }
+    }
+
+    /// Appends what an earlier attempt wrote in a segment.
+    pub(crate) fn append_group(&mut self, group: &Bytes) -> Result<(), TaskError> {
+        match self {
+            Self::Table(output) => output.table.append_group(group),
+            Self::Items(output) => output.items.append_group(group),
+        }
+    }
+
+    /// What no row holds yet: documents and bytes by group.
+    pub(crate) fn sizes(&self) -> Vec<(u64, u64)> {
+        match self {
+            Self::Table(output) => output.sizes(),
+            Self::Items(_) => Vec::new(),
+        }
+    }
+
+    /// Goes on from what [`Self::sizes`] gave; `false` where that is of another table.
+    pub(crate) fn set_sizes(&mut self, before: &[(u64, u64)]) -> bool {
+        match self {
+            Self::Table(output) => output.set_sizes(before),
+            Self::Items(_) => before.is_empty(),
         }
     }
 
@@ -117,21 +164,53 @@ impl ItemOutput {
 }
 
 impl TableOutput {
-    fn push(&mut self, document: &Document) -> Result<(), TaskError> {
+    fn push(&mut self, files: &mut AttemptFiles, document: &Document) -> Result<(), TaskError> {
         let id = document.id.0;
         match &mut self.value {
-            Value::Signature(signature) => self.table.push(id, signature.of(document)),
+            Value::Signature(signature) => self.table.push(id, signature.of(document))?,
             Value::Sizes { groups, sizes } => {
                 let size = &mut sizes[groups.of(document)];
                 size.documents += 1;
                 size.bytes += document.text.len() as u64;
-                Ok(())
             }
             Value::Score(scorer) => {
                 let bits = scorer.score(document).map(|score| u64::from(score.to_bits()));
-                self.table.push(id, [bits])
+                self.table.push(id, [bits])?;
             }
         }
+        self.hand_over_groups(files);
+        Ok(())
+    }
+
+    fn close_group(&mut self, files: &mut AttemptFiles) -> Result<(), TaskError> {
+        self.table.flush()?;
+        self.hand_over_groups(files);
+        Ok(())
+    }
+
+    fn hand_over_groups(&mut self, files: &mut AttemptFiles) {
+        for group in self.table.take_groups() {
+            files.keep(self.table.path(), group);
+        }
+    }
+
+    fn sizes(&self) -> Vec<(u64, u64)> {
+        match &self.value {
+            Value::Sizes { sizes, .. } => sizes.iter().map(|size| (size.documents, size.bytes)).collect(),
+            Value::Signature(_) | Value::Score(_) => Vec::new(),
+        }
+    }
+
+    fn set_sizes(&mut self, before: &[(u64, u64)]) -> bool {
+        let sizes: &mut [GroupSize] = match &mut self.value {
+            Value::Sizes { sizes, .. } => sizes,
+            Value::Signature(_) | Value::Score(_) => &mut [],
+        };
+        let fits = sizes.len() == before.len();
+        for (size, &(documents, bytes)) in sizes.iter_mut().zip(before) {
+            *size = GroupSize { documents, bytes };
+        }
+        fits
     }
 
     fn finish(mut self, files: &mut AttemptFiles) -> Result<(), TaskError> {

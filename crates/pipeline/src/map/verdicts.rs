@@ -121,6 +121,33 @@ impl VerdictAct {
         }
     }
 
+    /// Places of the documents so far, where places are what was decided about.
+    pub(crate) fn places(&self) -> u64 {
+        match self {
+            Self::Repeats(cutter) => cutter.places(),
+            Self::Duplicates(_) | Self::Cutoff { .. } | Self::Mixture(_) => 0,
+        }
+    }
+
+    /// Passes by what was decided about the rows before `row`, which have so many places.
+    pub(crate) fn skip_to(&mut self, row: u64, places: u64) -> Result<(), TaskError> {
+        match self {
+            Self::Repeats(cutter) => cutter.skip_to(places)?,
+            Self::Duplicates(duplicates) => {
+                while duplicates.next.is_some_and(|(duplicate, _)| duplicate < row) {
+                    duplicates.advance()?;
+                }
+            }
+            Self::Cutoff { scores, .. } => {
+                for _ in 0..row {
+                    scores.take()?;
+                }
+            }
+            Self::Mixture(_) => {}
+        }
+        Ok(())
+    }
+
     /// Judges the document in row `row` of the part; what was measured fills `measures`.
     pub(crate) fn judge(
         &mut self,
@@ -151,6 +178,7 @@ impl VerdictAct {
             }
         }
     }
+
     /// Makes sure, after the last document, that all verdicts were about one.
     pub(crate) fn finish(&self) -> Result<(), TaskError> {
         match self {

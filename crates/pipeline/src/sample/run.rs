@@ -12,6 +12,7 @@ use super::read::Seen;
 use super::units::Unit;
 use crate::context::{JobContext, Progress, TaskContext};
 use crate::error::TaskError;
+use crate::resume::Resume;
 
 /// What the phases of a sample left.
 #[derive(Debug, Default)]
@@ -111,6 +112,7 @@ fn one(context: &Arc<JobContext>, spec: &TaskSpec, directory: &Path) -> Result<T
         attempt_path: attempt_path.clone(),
         phase: spec.phase,
         progress: Arc::new(Progress::default()),
+        resume: Resume::default(),
     };
     let outcome = crate::run(&task, spec)?;
     for file in &outcome.files {

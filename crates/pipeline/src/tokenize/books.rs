@@ -59,7 +59,7 @@ impl Books {
         *self.tally.dropped.entry(dropped.reason.rule.clone().into_owned()).or_default() += 1;
         self.tally.dropped_digest.push_dropped(&dropped);
         self.samples.push_dropped(self.seed, &dropped, Some(&document.text), &[]);
-        self.dropped.push(&self.files, &dropped)
+        self.dropped.push(&mut self.files, &dropped)
     }
 
     fn count(&mut self, document: &Document) {

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use orchestrator_core::{Document, Dropped, FROZEN_FILES, FileKind, Note, TaskOutcome};
-use orchestrator_job::{Job, Plan, expand};
-use orchestrator_pipeline::{Host, JobContext, Progress, Reporter, TaskContext, TaskError, inputs};
+use orchestrator_job::{Job, Plan, TaskSpec, expand};
+use orchestrator_pipeline::{
+    Host, JobContext, Progress, Reporter, Resume, SEGMENT_BYTES, TaskContext, TaskError, inputs,
+};
 use orchestrator_storage::documents::{DocumentReader, DroppedReader, NotesReader, Projection};
 use orchestrator_storage::{AllowedRoots, RelativePath, Store};
 use serde_json::{Value, json};
@@ -42,8 +44,34 @@ pub(crate) fn job(root: &Path, target_bytes: &str, pipeline: &Value) -> Job {
     serde_json::from_value(job).expect("a job")
 }
 
+/// Runs one task: what it leaves lies under the attempt's path that its outcome comes with.
+pub(crate) type Runner<'a> =
+    &'a mut dyn FnMut(&Arc<JobContext>, u32, &TaskSpec) -> Result<(String, TaskOutcome), String>;
+
 /// Runs all phases; the error is that of the task or of the expansion that failed.
 pub(crate) fn run(root: &Path, job: &Job, order: Order) -> Result<Run, String> {
+    run_with(root, job, order, SEGMENT_BYTES, &mut |shared, phase, spec| {
+        let attempt_path = format!(".orchestrator/attempts/{phase}/{}/1", spec.number);
+        let context = TaskContext {
+            job: Arc::clone(shared),
+            attempt_path: attempt_path.clone(),
+            phase,
+            progress: Arc::new(Progress::default()),
+            resume: Resume::default(),
+        };
+        let outcome = orchestrator_pipeline::run(&context, spec).map_err(|error| error.to_string())?;
+        Ok((attempt_path, outcome))
+    })
+}
+
+/// Runs all phases with segments of so many bytes, each task by `runner`.
+pub(crate) fn run_with(
+    root: &Path,
+    job: &Job,
+    order: Order,
+    segment_bytes: u64,
+    runner: Runner<'_>,
+) -> Result<Run, String> {
     let plan = Plan::new(job);
     let store = Store::open(root.to_str().expect("UTF-8")).expect("a local store");
     let host = Host {
@@ -60,7 +88,9 @@ pub(crate) fn run(root: &Path, job: &Job, order: Order) -> Result<Run, String> {
         std::fs::create_dir_all(path.parent().expect("a directory")).expect("its directory");
         std::fs::write(path, text).expect("the job");
     }
-    let shared = Arc::new(JobContext::load(store.clone(), host).map_err(|error| error.to_string())?);
+    let mut shared = JobContext::load(store.clone(), host).map_err(|error| error.to_string())?;
+    shared.segment_bytes = segment_bytes;
+    let shared = Arc::new(shared);
     let mut outcomes: Vec<Vec<TaskOutcome>> = Vec::new();
     for phase in &plan.phases {
         let specs =
@@ -71,15 +101,8 @@ pub(crate) fn run(root: &Path, job: &Job, order: Order) -> Result<Run, String> {
             numbers.reverse();
         }
         for number in numbers {
-            let attempt_path = format!(".orchestrator/attempts/{}/{number}/1", phase.index);
-            let context = TaskContext {
-                job: Arc::clone(&shared),
-                attempt_path: attempt_path.clone(),
-                phase: phase.index,
-                progress: Arc::new(Progress::default()),
-            };
-            done[number] =
-                orchestrator_pipeline::run(&context, &specs[number]).map_err(|error| error.to_string())?;
+            let (attempt_path, outcome) = runner(&shared, phase.index, &specs[number])?;
+            done[number] = outcome;
             for file in &done[number].files {
                 let to = root.join(&file.path);
                 std::fs::create_dir_all(to.parent().expect("a directory")).expect("its directory");

@@ -31,8 +31,13 @@ pub(crate) fn apply(
     let bytes = first.map_or(0, |tally| tally.bytes_in);
     // A gang's outcome is rank 0's; the others only say that they are done.
     let outcome = clock.rank.is_none_or(|rank| rank == 0).then(|| Box::new(outcome));
+    scheduler.note_pace(&clock);
     let place = clock.place;
     scheduler.clocks.stop(attempt.attempt);
+    // The task's other attempt has lost: its worker learns it with its next call.
+    for other in scheduler.others(&place, attempt.attempt) {
+        scheduler.clocks.stop(other);
+    }
     scheduler.clocks.committed.insert(attempt.attempt, place.clone());
     scheduler.wake_blocked();
     let fact = Fact::Committed { place: place.clone(), attempt: attempt.attempt, records, bytes, outcome };
@@ -71,6 +76,11 @@ fn check(outcome: &TaskOutcome) -> Result<(), Refusal> {
 
 /// Where attempts write, and where the ranks of a gang write checkpoints together.
 pub(crate) const STAGING: [&str; 2] = [".orchestrator/attempts/", ".orchestrator/gangs/"];
+
+/// Whether a path lies where attempts write.
+pub(crate) fn is_staged_path(path: &str) -> bool {
+    STAGING.iter().any(|staging| path.strip_prefix(staging).is_some_and(is_result_path))
+}
 
 /// Whether a path is relative, stays inside the output and leaves attempts alone.
 pub(crate) fn is_result_path(path: &str) -> bool {

@@ -2,7 +2,7 @@
 
 use crate::command::{Answer, Command, Refusal};
 use crate::event::AttemptRef;
-use crate::events::commit::{STAGING, is_result_path};
+use crate::events::commit::{is_result_path, is_staged_path};
 use crate::fact::Fact;
 use crate::scheduler::Scheduler;
 
@@ -28,12 +28,10 @@ pub(crate) fn apply(
             Err(Refusal::StepNotRising { step, last: last.step })
         };
     }
-    let inside =
-        |path: &str| STAGING.iter().any(|staging| path.strip_prefix(staging).is_some_and(is_result_path));
     if !is_result_path(&path) {
         return Err(Refusal::BadPath(path));
     }
-    if !inside(&attempt_path) {
+    if !is_staged_path(&attempt_path) {
         return Err(Refusal::BadPath(attempt_path));
     }
     scheduler.record(Fact::CheckpointCommitted {

@@ -1,6 +1,6 @@
 //! A worker renews its leases and learns which attempts are no longer its own.
 
-use orchestrator_core::{AttemptId, FencingToken};
+use orchestrator_core::{AttemptId, FencingToken, StoreLoad};
 
 use crate::command::{Answer, Refusal};
 use crate::event::{Caller, Progress};
@@ -11,6 +11,7 @@ pub(crate) fn apply(
     caller: &Caller,
     attempts: Vec<(AttemptId, FencingToken, Progress)>,
     draining: bool,
+    stores: Vec<StoreLoad>,
 ) -> Result<Answer, Refusal> {
     scheduler.hear(caller)?;
     scheduler.note_draining(&caller.worker, draining);
@@ -27,5 +28,6 @@ pub(crate) fn apply(
             stop.push(attempt);
         }
     }
-    Ok(Answer::Renewed { stop })
+    let paces = scheduler.pace(&caller.worker.0, stores);
+    Ok(Answer::Renewed { stop, paces })
 }

@@ -6,7 +6,7 @@ use orchestrator_core::{AttemptId, FencingToken, WorkerId};
 
 use crate::capacity::Capacity;
 use crate::clocks::Turn;
-use crate::command::{Answer, Assignment, Refusal, Seating};
+use crate::command::{Answer, Assignment, Level, Refusal, Seating};
 use crate::event::Caller;
 use crate::fact::Fact;
 use crate::scheduler::Scheduler;
@@ -38,6 +38,9 @@ pub(crate) fn apply(
         while let Some((turn, takes)) = next(scheduler, worker, slots) {
             slots = slots.saturating_sub(takes.slots);
             assignments.extend(task(scheduler, turn, worker, takes));
+        }
+        if assignments.is_empty() {
+            assignments.extend(second(scheduler, worker, slots));
         }
     }
     Ok(Answer::Leased(assignments))
@@ -107,9 +110,40 @@ fn task(scheduler: &mut Scheduler, turn: Turn, worker: &WorkerId, takes: Capacit
     scheduler.record(Fact::Leased { place: place.clone(), attempt, token, worker: worker.clone() });
     scheduler.start_lease(&place, &lease, None, takes);
     scheduler.unreserve(turn.order(), worker);
+    assignment(scheduler, place, &lease)
+}
+
+/// A second attempt of a task that takes long, where this worker has nothing else to do.
+fn second(scheduler: &mut Scheduler, worker: &WorkerId, slots: u32) -> Option<Assignment> {
+    let entry = scheduler.clocks.workers.get(worker)?;
+    let mut free = scheduler.free(worker, entry);
+    free.slots = free.slots.min(slots);
+    if free.slots == 0 {
+        return None;
+    }
+    let (place, takes) = scheduler.straggler(worker, free)?;
+    let attempt = AttemptId(scheduler.state.last_attempt + 1);
+    let token = FencingToken(scheduler.state.last_token + 1);
+    let lease = Lease { attempt, token, worker: worker.clone() };
+    let text = format!("{} takes long: a second attempt runs on `{worker}`", scheduler.name(&place));
+    scheduler.effects.log(&place.job, Level::Info, text);
+    scheduler.record(Fact::Doubled { place: place.clone(), attempt, token, worker: worker.clone() });
+    scheduler.start_lease(&place, &lease, None, takes);
+    assignment(scheduler, place, &lease)
+}
+
+fn assignment(scheduler: &Scheduler, place: Place, lease: &Lease) -> Option<Assignment> {
     let job = scheduler.state.jobs.get(&place.job)?;
-    let spec = job.phases[place.phase as usize].tasks[place.task as usize].spec.clone();
-    Some(Assignment { output: job.output.clone(), place, attempt, token, spec, seat: None })
+    let task = &job.phases[place.phase as usize].tasks[place.task as usize];
+    Some(Assignment {
+        output: job.output.clone(),
+        spec: task.spec.clone(),
+        resume: task.saved.as_ref().map(|saved| saved.savepoint.clone()),
+        place,
+        attempt: lease.attempt,
+        token: lease.token,
+        seat: None,
+    })
 }
 
 fn seat(scheduler: &Scheduler, attempt: AttemptId) -> Option<Assignment> {
@@ -123,6 +157,7 @@ fn seat(scheduler: &Scheduler, attempt: AttemptId) -> Option<Assignment> {
         attempt,
         token: clock.token,
         spec: phase.tasks.first()?.spec.clone(),
+        resume: None,
         seat: Some(Seating {
             rank: clock.rank?,
             world_size: gang.seats.len() as u32,

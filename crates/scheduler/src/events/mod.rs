@@ -15,6 +15,7 @@ pub(crate) mod phase_expanded;
 pub(crate) mod phase_published;
 pub(crate) mod register;
 pub(crate) mod retry;
+pub(crate) mod save;
 pub(crate) mod submit;
 pub(crate) mod task_published;
 pub(crate) mod tick;

@@ -13,6 +13,7 @@ pub(crate) fn apply(
     phase: u32,
     mut tasks: Vec<String>,
     demand: Demand,
+    bytes: Vec<u64>,
 ) {
     let Some(entry) = scheduler.state.jobs.get(job).filter(|entry| entry.current_phase() == Some(phase))
     else {
@@ -33,7 +34,7 @@ pub(crate) fn apply(
     let demand = Demand { slots: demand.slots.max(1), ..demand }; // or one lease would take all
     let text = format!("phase {phase} ({}): {} tasks", current.spec.name, tasks.len());
     let count = tasks.len() as u32;
-    scheduler.record(Fact::PhaseExpanded { job: job.clone(), phase, tasks, demand });
+    scheduler.record(Fact::PhaseExpanded { job: job.clone(), phase, tasks, demand, bytes });
     scheduler.effects.log(job, Level::Info, text);
     for task in 0..count {
         scheduler.enqueue(&Place { job: job.clone(), phase, task }, 0);

@@ -14,7 +14,9 @@ pub(crate) fn apply(scheduler: &mut Scheduler, job: &JobId, phase: u32) {
         return;
     }
     let name = entry.phases[phase as usize].spec.name.clone();
+    let number = entry.number;
     scheduler.clocks.gangs.remove(job);
+    scheduler.clocks.paces.remove(&(number, phase));
     scheduler.record(Fact::PhasePublished { job: job.clone(), phase });
     scheduler.effects.log(job, Level::Info, format!("phase {phase} ({name}) is published"));
     if scheduler.runs(job) {

@@ -54,6 +54,7 @@ pub(crate) fn apply(scheduler: &mut Scheduler) {
     for name in silent {
         clocks.workers.remove(&name);
     }
+    scheduler.tend_stores();
     scheduler.tidy_reservations();
     scheduler.seat_gangs();
     scheduler.tell_waits();

@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use orchestrator_core::{AttemptId, Demand, FencingToken, JobId, TaskOutcome, WorkerId};
+use orchestrator_core::{
+    AttemptId, Demand, Digest, FencingToken, JobId, Savepoint, StoreLoad, StorePace, TaskOutcome, WorkerId,
+};
 use orchestrator_scheduler::{
     Answer, Assignment, AttemptRef, Caller, Capacity, Command, Event, FailureKind, JobRequest, Options,
     PhaseKind, PhaseSpec, Progress, RankProgress, Registration, Scheduler, Step,
@@ -32,6 +34,13 @@ pub(crate) fn takes(gib: u64, gpus: u32) -> Demand {
 impl Desk {
     pub(crate) fn new(options: Options) -> Self {
         Self { scheduler: Scheduler::new(options), now: 0, logs: Vec::new(), sessions: BTreeMap::new() }
+    }
+
+    /// The coordinator starts again from what is durable. Workers have to register.
+    pub(crate) fn restart(&mut self, options: &Options) {
+        let options = Options { incarnation: options.incarnation + 1, ..options.clone() };
+        self.scheduler = Scheduler::recover(options, self.scheduler.state().clone(), self.now).0;
+        self.sessions.clear();
     }
 
     pub(crate) fn step(&mut self, event: Event) -> Step {
@@ -77,6 +86,14 @@ impl Desk {
         tasks: usize,
         demand: Demand,
     ) -> JobId {
+        let job = self.submit(name, priority, kind);
+        let bytes = vec![1 << 20; tasks];
+        let tasks = (0..tasks).map(|task| task.to_string()).collect();
+        self.step(Event::PhaseExpanded { job: job.clone(), phase: 0, tasks, demand, bytes });
+        job
+    }
+
+    fn submit(&mut self, name: &str, priority: i32, kind: PhaseKind) -> JobId {
         let phases = vec![PhaseSpec { name: "p".into(), kind, fingerprint: name.into() }];
         let request = JobRequest {
             name: name.into(),
@@ -91,13 +108,20 @@ impl Desk {
         let Ok(Answer::Submitted { job, .. }) = self.step(Event::Submit(Box::new(request))).answer else {
             panic!("not taken in");
         };
-        let tasks = (0..tasks).map(|task| task.to_string()).collect();
-        self.step(Event::PhaseExpanded { job: job.clone(), phase: 0, tasks, demand });
         job
     }
 
     pub(crate) fn tasks(&mut self, name: &str, tasks: usize, demand: Demand) -> JobId {
         self.job(name, 0, PhaseKind::Tasks, tasks, demand)
+    }
+
+    /// A job of one phase with tasks of these sizes.
+    pub(crate) fn job_of_sizes(&mut self, name: &str, sizes: &[u64]) -> JobId {
+        let job = self.submit(name, 0, PhaseKind::Tasks);
+        let tasks = (0..sizes.len()).map(|task| task.to_string()).collect();
+        let (demand, bytes) = (takes(1, 0), sizes.to_vec());
+        self.step(Event::PhaseExpanded { job: job.clone(), phase: 0, tasks, demand, bytes });
+        job
     }
 
     pub(crate) fn gang(&mut self, name: &str, world_size: u32, demand: Demand) -> JobId {
@@ -141,10 +165,48 @@ impl Desk {
             .expect("told");
     }
 
+    /// An attempt leaves its savepoint of a number; whether that was taken.
+    pub(crate) fn save(&mut self, worker: &str, assignment: &Assignment, number: u32) -> bool {
+        let attempt = self.attempt(worker, assignment);
+        let savepoint = Savepoint {
+            number,
+            path: format!(".orchestrator/attempts/0/0/{}/segments/{number}", assignment.attempt),
+            bytes: 1,
+            xxh3: Digest(1),
+            records: u64::from(number),
+            bytes_read: 1,
+        };
+        self.step(Event::Save { attempt, savepoint }).answer.is_ok()
+    }
+
     pub(crate) fn join(&mut self, worker: &str, assignment: &Assignment) {
         let attempt = self.attempt(worker, assignment);
         let event = Event::JoinGang { attempt, address: "a:1".into(), nccl_id: Vec::new() };
         self.step(event).answer.expect("it has a seat");
+    }
+
+    /// A worker tells that it still holds some tasks; which of them it should stop.
+    pub(crate) fn hold(&mut self, worker: &str, tasks: &[&Assignment]) -> Vec<AttemptId> {
+        let attempts = tasks.iter().map(|task| (task.attempt, task.token, Progress::default())).collect();
+        self.heartbeat(worker, attempts, Vec::new()).0
+    }
+
+    /// A worker tells what it asked of object stores, and hears how fast it may go on.
+    pub(crate) fn ask_stores(&mut self, worker: &str, stores: Vec<StoreLoad>) -> Vec<StorePace> {
+        self.heartbeat(worker, Vec::new(), stores).1
+    }
+
+    fn heartbeat(
+        &mut self,
+        worker: &str,
+        attempts: Vec<(AttemptId, FencingToken, Progress)>,
+        stores: Vec<StoreLoad>,
+    ) -> (Vec<AttemptId>, Vec<StorePace>) {
+        let event = Event::Heartbeat { caller: self.caller(worker), attempts, draining: false, stores };
+        match self.step(event).answer {
+            Ok(Answer::Renewed { stop, paces }) => (stop, paces),
+            other => panic!("a heartbeat was answered with {other:?}"),
+        }
     }
 
     /// A worker tells of the ranks that it holds.
@@ -156,16 +218,17 @@ impl Desk {
                 (assignment.attempt, assignment.token, progress)
             })
             .collect();
-        let event = Event::Heartbeat { caller: self.caller(worker), attempts, draining: false };
-        match self.step(event).answer {
-            Ok(Answer::Renewed { stop }) => stop,
-            other => panic!("a heartbeat was answered with {other:?}"),
-        }
+        self.heartbeat(worker, attempts, Vec::new()).0
     }
 
     /// A worker says that it drains.
     pub(crate) fn drain(&mut self, worker: &str) {
-        let event = Event::Heartbeat { caller: self.caller(worker), attempts: Vec::new(), draining: true };
+        let event = Event::Heartbeat {
+            caller: self.caller(worker),
+            attempts: Vec::new(),
+            draining: true,
+            stores: Vec::new(),
+        };
         self.step(event).answer.expect("it is known");
     }
 

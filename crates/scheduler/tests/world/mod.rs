@@ -1,14 +1,19 @@
 //! A small world around the scheduler: it delays, drops, repeats and reorders what is said, and kills what speaks.
 
+mod settings;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use orchestrator_core::{AttemptId, Demand, FencingToken, JobId, StageTally, TaskOutcome, WorkerId};
-use orchestrator_scheduler::{
-    Answer, Assignment, AttemptRef, Caller, Capacity, Command, Event, Fact, FailureKind, JobRequest,
-    JobStatus, Options, PhaseKind, PhaseSpec, Place, Progress, RankProgress, Registration, Scheduler, State,
-    Step,
+use orchestrator_core::{
+    AttemptId, FencingToken, JobId, Savepoint, StageTally, StoreLoad, TaskOutcome, WorkerId,
 };
+use orchestrator_scheduler::{
+    Answer, Assignment, AttemptRef, Caller, Command, Cost, Event, Fact, FailureKind, JobRequest, JobStatus,
+    PhaseKind, PhaseSpec, Place, Progress, RankProgress, Registration, Scheduler, State, Step,
+};
+
+use self::settings::{begins_anew, capacity, demand, options, savepoint};
 
 /// Steps of 100 ms after which a world must have come to an end.
 const ROUNDS_MAX: u64 = 60_000;
@@ -55,6 +60,8 @@ pub(crate) struct World {
     /// Ranks that hang, since when, and whether their process is silent too.
     hung: BTreeMap<AttemptId, (u64, bool)>,
     committed: BTreeMap<Place, AttemptId>,
+    /// The furthest savepoint of every task that was taken, since it was last forgotten.
+    saved: BTreeMap<Place, Savepoint>,
     trace: String,
 }
 
@@ -70,6 +77,7 @@ impl World {
             effects: Vec::new(),
             hung: BTreeMap::new(),
             committed: BTreeMap::new(),
+            saved: BTreeMap::new(),
             trace: String::new(),
         };
         for number in 0..2 + world.random.below(3) {
@@ -150,6 +158,18 @@ impl World {
                 Fact::Committed { place, attempt, .. } if self.is_plain(place) => {
                     let before = self.committed.insert(place.clone(), *attempt);
                     assert_eq!(before, None, "{place:?} was committed twice");
+                }
+                Fact::Saved { place, attempt, savepoint } => {
+                    let before = self.saved.insert(place.clone(), savepoint.clone());
+                    let went_back = before.is_some_and(|before| before.number >= savepoint.number);
+                    assert!(!went_back || begins_anew(*attempt), "{place:?} went back");
+                }
+                // It got no further than where it began.
+                Fact::AttemptEnded { place, attempt, cost: Cost::Failure, .. } => {
+                    let own = format!("/{attempt}/");
+                    if self.saved.get(place).is_some_and(|savepoint| !savepoint.path.contains(&own)) {
+                        self.saved.remove(place);
+                    }
                 }
                 _ => {}
             }
@@ -239,7 +259,8 @@ impl World {
                         let count = if gang { 1 } else { (u64::from(phase) * 7 + job.0.len() as u64) % 9 };
                         let tasks = (0..count).map(|task| format!("{job}/{phase}/{task}")).collect();
                         let demand = demand(&job, phase, gang);
-                        Event::PhaseExpanded { job, phase, tasks, demand }
+                        let bytes = (0..count).map(|task| (task % 3) << 10).collect();
+                        Event::PhaseExpanded { job, phase, tasks, demand, bytes }
                     }
                     Command::Publish { place, attempt } => {
                         let known = self.committed.get(&place);
@@ -271,9 +292,15 @@ impl World {
                     (assignment.attempt, assignment.token, Progress { rank, ..Progress::default() })
                 })
                 .collect();
-            let step = self.step(Event::Heartbeat { caller: caller.clone(), attempts, draining: false });
+            let (requests, throttled) = (self.random.below(400), self.random.below(4) / 3 * 50);
+            let load = StoreLoad { store: "s3://b".into(), requests, throttled, over_ms: 300 };
+            let event =
+                Event::Heartbeat { caller: caller.clone(), attempts, draining: false, stores: vec![load] };
+            let step = self.step(event);
             match step.answer {
-                Ok(Answer::Renewed { stop }) => {
+                Ok(Answer::Renewed { stop, paces }) => {
+                    let stands_still = paces.iter().any(|pace| pace.interval_us > 2_000_000);
+                    assert!(!stands_still, "a worker stands still: {paces:?}");
                     for attempt in stop {
                         self.complain(name, attempt);
                         self.forget(name, attempt);
@@ -290,6 +317,8 @@ impl World {
             match step.answer {
                 Ok(Answer::Leased(assignments)) if !lost => {
                     for assignment in assignments {
+                        let known = self.saved.get(&assignment.place);
+                        assert_eq!(assignment.resume.as_ref(), known, "a savepoint was lost");
                         let until = self.round + 1 + self.random.below(40);
                         let held = &mut self.workers.get_mut(name).expect("it acts").held;
                         held.insert(assignment.attempt, (assignment, until, 0));
@@ -374,6 +403,9 @@ impl World {
                 held.2 = checkpoints + 1;
             }
         }
+        if assignment.seat.is_none() && self.random.chance(10) {
+            self.save(name, assignment, &attempt, checkpoints as u32 + 1);
+        }
         if self.round < until {
             return;
         }
@@ -391,7 +423,9 @@ impl World {
             let stale =
                 AttemptRef { token: FencingToken(attempt.token.0.saturating_sub(1)), ..attempt.clone() };
             let before = self.journal.len();
-            self.step(Event::Commit { attempt: stale, outcome: TaskOutcome::default() });
+            self.step(Event::Commit { attempt: stale.clone(), outcome: TaskOutcome::default() });
+            let savepoint = savepoint(assignment, u32::MAX);
+            self.step(Event::Save { attempt: stale, savepoint });
             assert_eq!(before, self.journal.len(), "a stale token changed something");
             let unbalanced = StageTally { records_in: 3, ..Default::default() };
             let outcome = TaskOutcome { tallies: vec![unbalanced], ..Default::default() };
@@ -408,6 +442,19 @@ impl World {
         }
         if !self.random.chance(trouble) {
             self.forget(name, assignment.attempt);
+        }
+    }
+
+    /// A task leaves its savepoint number `count` beyond the one that it began at.
+    fn save(&mut self, name: &WorkerId, assignment: &Assignment, attempt: &AttemptRef, count: u32) {
+        let from = assignment.resume.as_ref().filter(|_| !begins_anew(assignment.attempt));
+        let begun = from.map_or(0, |savepoint| savepoint.number);
+        let savepoint = savepoint(assignment, begun + count);
+        if self.step(Event::Save { attempt: attempt.clone(), savepoint }).answer.is_ok()
+            && let Some(held) =
+                self.workers.get_mut(name).and_then(|worker| worker.held.get_mut(&assignment.attempt))
+        {
+            held.2 += 1;
         }
     }
 
@@ -449,30 +496,5 @@ impl World {
         let worker = self.workers.get_mut(name).expect("it acts");
         worker.held.remove(&attempt);
         worker.joined.remove(&attempt);
-    }
-}
-
-/// The first worker has more memory than the others.
-fn capacity(name: &WorkerId) -> Capacity {
-    let memory_bytes = if name.0 == "w0" { 8 << 30 } else { 4 << 30 };
-    Capacity { slots: 2, gang_slots: 1, memory_bytes, gpus: 1 }
-}
-
-/// Some tasks fit on every worker, some on the first alone, and some are many to a worker.
-fn demand(job: &JobId, phase: u32, gang: bool) -> Demand {
-    let kind = phase as usize + job.0.bytes().map(usize::from).sum::<usize>();
-    let gib = if gang { [0, 1, 3, 4][kind % 4] } else { [0, 2, 3, 6][kind % 4] };
-    let gpus = u32::from(kind.is_multiple_of(3));
-    Demand { slots: 1, memory_bytes: gib << 30, gpus, gpus_optional: gang && kind.is_multiple_of(2) }
-}
-
-fn options(incarnation: u64) -> Options {
-    Options {
-        incarnation,
-        lease_ms: 3_000,
-        gang_join_ms: 2_000,
-        gang_regroup_ms: 1_000,
-        hang_ms: 4_000,
-        ..Options::default()
     }
 }

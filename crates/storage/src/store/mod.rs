@@ -11,6 +11,7 @@
 
 mod download;
 mod local;
+mod pace;
 mod path;
 mod remote;
 mod roots;
@@ -24,6 +25,7 @@ use orchestrator_core::Digest;
 use xxhash_rust::xxh3::Xxh3;
 
 use self::local::LocalStore;
+pub use self::pace::Paces;
 pub use self::path::RelativePath;
 use self::remote::RemoteStore;
 pub use self::roots::{ANY_ROOT, AllowedRoots};

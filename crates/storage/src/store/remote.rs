@@ -15,6 +15,7 @@ use object_store::{ClientOptions, MultipartUpload, ObjectStore, ObjectStoreExt, 
 use tokio::runtime::Runtime;
 
 use super::download::{Download, READ_CHUNK, RemoteReader};
+use super::pace::{PacedConnector, Paces};
 use super::{Entry, OpenOptions, RelativePath};
 use crate::Error;
 
@@ -59,9 +60,7 @@ impl Locator {
             return Ok(None);
         }
         let parsed = parse(url)?;
-        let scheme = if parsed.scheme() == "s3a" { "s3" } else { parsed.scheme() };
-        let origin = format!("{scheme}://{}", parsed.authority());
-        Ok(Some(Self { origin, path: prefix(url, &parsed)? }))
+        Ok(Some(Self { origin: origin(&parsed), path: prefix(url, &parsed)? }))
     }
 
     pub(super) fn join(&self, path: &RelativePath) -> Self {
@@ -71,6 +70,22 @@ impl Locator {
     /// Whether `other` is this place or below it.
     pub(super) fn contains(&self, other: &Self) -> bool {
         self.origin == other.origin && other.path.prefix_matches(&self.path)
+    }
+}
+
+/// Scheme and host: `s3://bucket`.
+fn origin(url: &url::Url) -> String {
+    let scheme = if url.scheme() == "s3a" { "s3" } else { url.scheme() };
+    format!("{scheme}://{}", url.authority())
+}
+
+/// What a store is called before others. Credentials may stand before the host of a web server, and nothing else may.
+fn told_origin(url: &url::Url) -> String {
+    match url.scheme() {
+        scheme @ ("http" | "https") => {
+            format!("{scheme}://{}", &url[url::Position::BeforeHost..url::Position::AfterPort])
+        }
+        _ => origin(url),
     }
 }
 
@@ -102,6 +117,7 @@ impl RemoteStore {
         // harmlessly: the first one stands.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let failed = |error: object_store::Error| invalid(error.to_string());
+        let paced = || PacedConnector(Paces::of_process().gate(&told_origin(&parsed)));
         let store: Arc<dyn ObjectStore> = match parsed.scheme() {
             "s3" | "s3a" => Arc::new(
                 anonymous(
@@ -109,6 +125,7 @@ impl RemoteStore {
                     options,
                     AmazonS3Builder::with_skip_signature,
                 )
+                .with_http_connector(paced())
                 .build()
                 .map_err(failed)?,
             ),
@@ -118,6 +135,7 @@ impl RemoteStore {
                     options,
                     GoogleCloudStorageBuilder::with_skip_signature,
                 )
+                .with_http_connector(paced())
                 .build()
                 .map_err(failed)?,
             ),
@@ -127,6 +145,7 @@ impl RemoteStore {
                     options,
                     MicrosoftAzureBuilder::with_skip_signature,
                 )
+                .with_http_connector(paced())
                 .build()
                 .map_err(failed)?,
             ),
@@ -147,7 +166,12 @@ impl RemoteStore {
                     .with_read_timeout(WEB_SILENCE);
                 let base = &parsed[..url::Position::BeforePath];
                 Arc::new(
-                    HttpBuilder::new().with_url(base).with_client_options(client).build().map_err(failed)?,
+                    HttpBuilder::new()
+                        .with_url(base)
+                        .with_client_options(client)
+                        .with_http_connector(paced())
+                        .build()
+                        .map_err(failed)?,
                 )
             }
             other => return Err(invalid(format!("the scheme `{other}` is unknown"))),
