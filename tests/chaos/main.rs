@@ -8,6 +8,7 @@ mod cluster;
 mod embedded;
 mod hang;
 mod prey;
+mod segments;
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;

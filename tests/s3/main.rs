@@ -9,6 +9,7 @@ mod support;
 #[expect(dead_code, reason = "only ranks are hunted here")]
 mod prey;
 mod server;
+mod throttle;
 
 use std::fmt::Write as _;
 use std::process::{Command, Stdio};
@@ -18,6 +19,7 @@ use server::Server;
 use support::corpus::{self, Dice};
 use support::daemons::Cluster;
 use support::{Process, Ran, Scene, signal, tiny_training};
+use throttle::Door;
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -299,4 +301,55 @@ fn a_server_that_hangs_for_a_while_is_waited_for() {
     }
     assert_eq!(process.wait(PATIENCE), 0);
     assert!(!server.list("runs/remote/stages/01-clean/").is_empty());
+}
+
+/// Lines of small files on the server: a request or two for each.
+fn many_small_files(server: &Server, count: usize) {
+    for (number, pages) in corpus::pages(67, count * 2).chunks(2).enumerate() {
+        server.put(&format!("corpus/small/{number:04}.jsonl"), &corpus::jsonl(pages));
+    }
+}
+
+#[test]
+fn a_store_that_throttles_is_asked_more_slowly_by_all_workers() {
+    let Some(server) = Server::start() else { return };
+    let scene = Scene::new();
+    many_small_files(&server, 120);
+    let door = Door::open(server.port(), 1_000);
+    let job = |name: &str| {
+        let head =
+            format!("name: job\noutput: s3://bucket/runs/{name}\ntarget_bytes: 64 KiB\nmax_attempts: 2\n");
+        let stages = "pipeline:\n  - read: {paths: [\"s3://bucket/corpus/small/*.jsonl\"]}\n  - clean: {min_characters: 60}\n";
+        scene.write(&format!("{name}.yaml"), format!("{head}{stages}"));
+    };
+    job("paced");
+    let mut cluster = Cluster::start(&scene, 4_000, &server.variables_through(door.port()));
+    for name in ["one", "two", "three"] {
+        cluster.start_worker(name);
+    }
+    // A third of what three workers ask for by themselves.
+    let allowed = 10;
+    let before = door.seconds().len();
+    let job = cluster.client(&["submit", "paced.yaml"]).ended(0).stdout.trim().to_owned();
+    door.set(allowed);
+    let told = std::cell::Cell::new(false);
+    let state = support::eventually("the job ends", PATIENCE * 2, || {
+        let ran = cluster.client(&["describe", &job]);
+        told.set(told.get() || ran.stdout.contains("s3://bucket` throttles"));
+        let state = cluster.state(&job)?;
+        ["succeeded", "failed"].contains(&state.as_str()).then_some(state)
+    });
+    let log = cluster.client(&["logs", &job]).stdout;
+    assert_eq!(state, "succeeded", "{log}");
+    assert!(!log.contains("tried again") && !log.contains("quarantined"), "nothing fails: {log}");
+    assert!(told.get(), "describe says what the job waits for");
+    let seconds = &door.seconds()[before..];
+    let sum =
+        |seconds: &[(u32, u32)]| seconds.iter().fold((0, 0), |sum, next| (sum.0 + next.0, sum.1 + next.1));
+    // The first seconds are those in which nobody knew; from then on few are turned away.
+    let (early, late) = seconds.split_at(seconds.len() / 2);
+    let ((_, early_away), (late_in, late_away)) = (sum(early), sum(late));
+    println!("by second: {seconds:?}");
+    assert!(early_away > 0, "the door turned somebody away");
+    assert!(late_away * 5 <= late_in, "{late_away} of {} requests were turned away", late_in + late_away);
 }

@@ -47,10 +47,21 @@ impl Server {
         signal("CONT", self.process.id());
     }
 
+    /// Where it listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The environment of a client, as the AWS tools read it.
     pub(crate) fn variables(&self) -> Vec<(String, String)> {
+        self.variables_through(self.port)
+    }
+
+    /// The environment of a client that reaches the server through another port.
+    #[expect(clippy::unused_self, reason = "it stands for the bucket that the credentials are for")]
+    pub(crate) fn variables_through(&self, port: u16) -> Vec<(String, String)> {
         [
-            ("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", self.port)),
+            ("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}")),
             ("AWS_ALLOW_HTTP", "true".to_owned()),
             ("AWS_ACCESS_KEY_ID", "tests".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", SECRET.to_owned()),
