@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Writes MIB (256) of JSON lines to DIRECTORY, runs the task over them ROUNDS (5) times with savepoints and as often
-//! without, in turn, and prints the medians of CPU and wall time; then what an attempt that goes on from the last savepoint
-//! takes.
+//! without, in turn, and prints the medians of CPU and wall time; then the most that a kill could have cost, and what an
+//! attempt that goes on from the last savepoint takes.
 
 #![expect(clippy::print_stdout, reason = "a measurement for a person")]
 
@@ -32,14 +32,24 @@ impl Reporter for NoReport {
     }
 }
 
-/// Keeps what it hears.
+/// Keeps what it hears, and how far the attempt was by then.
 #[derive(Default)]
-struct Kept(Mutex<Vec<Savepoint>>);
+struct Kept {
+    savepoints: Mutex<Vec<(Savepoint, u64)>>,
+    progress: Arc<Progress>,
+}
 
 impl SavepointSink for Kept {
     fn report(&self, savepoint: &Savepoint) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(savepoint.clone());
+        let mut savepoints = self.savepoints.lock().unwrap_or_else(PoisonError::into_inner);
+        savepoints.push((savepoint.clone(), self.progress.done().1));
     }
+}
+
+/// The most that a kill could have cost: what was read when a savepoint became known, and was in none before it.
+fn worst_loss(savepoints: &[(Savepoint, u64)]) -> u64 {
+    let begins = std::iter::once(0).chain(savepoints.iter().map(|(savepoint, _)| savepoint.bytes_read));
+    savepoints.iter().zip(begins).map(|((_, read), begin)| read.saturating_sub(begin)).max().unwrap_or(0)
 }
 
 fn main() -> Result<(), Trouble> {
@@ -51,17 +61,13 @@ fn main() -> Result<(), Trouble> {
     let (mut with, mut without) = (Vec::new(), Vec::new());
     let mut kept = Arc::new(Kept::default());
     for _ in 0..rounds {
-        without.push(measure(&context, &spec, directory, Resume::default())?);
+        without.push(measure(&context, &spec, directory, Resume::default(), Arc::default())?);
         kept = Arc::new(Kept::default());
-        with.push(measure(
-            &context,
-            &spec,
-            directory,
-            Resume { from: None, sink: Some(Arc::clone(&kept) as _) },
-        )?);
+        let resume = Resume { from: None, sink: Some(Arc::clone(&kept) as _) };
+        with.push(measure(&context, &spec, directory, resume, Arc::clone(&kept.progress))?);
     }
-    let savepoints = kept.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let bytes: u64 = savepoints.iter().map(|savepoint| savepoint.bytes).sum();
+    let savepoints = kept.savepoints.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let bytes: u64 = savepoints.iter().map(|(savepoint, _)| savepoint.bytes).sum();
     let (with, without) = (median(&mut with), median(&mut without));
     println!("{mib} MiB, medians of {rounds}: CPU-seconds, wall seconds");
     println!("  without savepoints {:.2} {:.2}", without.0, without.1);
@@ -71,8 +77,13 @@ fn main() -> Result<(), Trouble> {
         (with.0 / without.0 - 1.0) * 100.0,
         (with.1 / without.1 - 1.0) * 100.0
     );
-    let went_on =
-        measure(&context, &spec, directory, Resume { from: savepoints.last().cloned(), sink: None })?;
+    let (worst, all) = (worst_loss(&savepoints), kept.progress.done().1);
+    println!(
+        "  the worst moment for a kill costs {worst} of {all} bytes of text, {:.2} %",
+        worst as f64 / all.max(1) as f64 * 100.0
+    );
+    let from = savepoints.last().map(|(savepoint, _)| savepoint.clone());
+    let went_on = measure(&context, &spec, directory, Resume { from, sink: None }, Arc::default())?;
     println!("  from the last savepoint on {:.2} {:.2}", went_on.0, went_on.1);
     Ok(())
 }
@@ -132,6 +143,7 @@ fn measure(
     spec: &TaskSpec,
     directory: &Path,
     resume: Resume,
+    progress: Arc<Progress>,
 ) -> Result<(f64, f64), Trouble> {
     let attempt = if resume.from.is_some() { "attempt-2" } else { "attempt-1" };
     let _ = std::fs::remove_dir_all(directory.join("out").join(attempt));
@@ -139,7 +151,7 @@ fn measure(
         job: Arc::clone(context),
         attempt_path: attempt.to_owned(),
         phase: 0,
-        progress: Arc::new(Progress::default()),
+        progress,
         resume,
     };
     let (cpu, begun) = (cpu_seconds()?, Instant::now());

@@ -171,8 +171,8 @@ fn pipeline(pattern: &str) -> Value {
 fn mixture(pattern: &str) -> Value {
     json!([
         {"read": {"paths": [pattern]}},
-        {"mix": {"groups": [{"name": "a", "sources": ["**/00*"], "epochs": 0.5}]}},
         {"pii": {}},
+        {"mix": {"groups": [{"name": "a", "sources": ["**/00*"], "epochs": 0.5}]}},
     ])
 }
 
