@@ -301,7 +301,7 @@ pub fn open_chosen(
     let decoder = Decoder::new(stream, compression, start.offset, options.max_ratio);
     let scanner = Scanner::new(decoder, compression == Compression::None, start.offset);
     let framed = Box::new(jsonl::Reader::new(scanner, start, options, false).choosing(choice));
-    Ok(Box::new(FramedRecords { name: name.to_owned(), framed, ended: false }))
+    Ok(Box::new(FramedRecords { name: name.to_owned(), framed, next: start.ordinal, ended: false }))
 }
 
 /// Opens a reader of a piece that [`carve`](crate::split::carve) wrote of a file of this format: `start` is what the piece
