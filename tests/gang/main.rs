@@ -158,6 +158,7 @@ fn options(cluster: &Cluster<'_>, scene: &Scene, log: &Path) -> WorkerOptions {
             roots: AllowedRoots::new(&[text(&scene.path(""))]).expect("a root"),
             models: Arc::default(),
         },
+        keeps_pace: true,
         rank_command: vec![text(&binary), "rank".to_owned(), text(log)],
     }
 }

@@ -91,11 +91,8 @@ impl Coordinator {
         let (scheduler, recovery) = Scheduler::recover(scheduler_options(&options, epoch), state, 0);
         let begin = Instant::now();
         let actor = Actor { scheduler, journal, effects, requests: inbox, woken, changed, logs, begin };
-        // Where the workers live in this process they tell of its stores.
-        if !options.embedded {
-            let period = Duration::from_millis(options.heartbeat_ms.max(10));
-            tokio::spawn(stores::keep_pace(desk.clone(), period, stopped.clone()));
-        }
+        let period = Duration::from_millis(options.heartbeat_ms.max(10));
+        tokio::spawn(stores::keep_pace(desk.clone(), period, stopped.clone()));
         let router = router(&options, desk, planner, owner).await?;
         let actor = tokio::spawn({
             let stopped = stopped.clone();

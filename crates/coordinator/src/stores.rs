@@ -1,4 +1,5 @@
-//! The coordinator's own requests to object stores: told and paced as those of workers are.
+//! The coordinator's own requests to object stores, and those of workers that live in its process: told and paced as those
+//! of other workers are.
 
 use std::time::Duration;
 

@@ -22,6 +22,9 @@ use orchestrator_pipeline::{
 };
 use orchestrator_storage::{AllowedRoots, Store};
 
+/// The phase that reads the file, behind the indexing.
+const MAP: u32 = 1;
+
 type Trouble = Box<dyn std::error::Error>;
 
 struct NoReport;
@@ -132,8 +135,9 @@ fn prepare(directory: &Path, bytes: u64) -> Result<(Arc<JobContext>, TaskSpec), 
         models: Arc::default(),
     };
     let context = JobContext::load(Store::open(output.to_str().ok_or("expected a path in UTF-8")?)?, host)?;
-    let spec =
-        expand(&job, &Plan::new(&job), 0, &frozen, &[])?.into_iter().next().ok_or("expected a task")?;
+    // The file is smaller than a task may be, so that the indexing before the map has no tasks.
+    let specs = expand(&job, &Plan::new(&job), MAP, &frozen, &[Vec::new()])?;
+    let spec = specs.into_iter().next().ok_or("expected a task")?;
     Ok((Arc::new(context), spec))
 }
 
@@ -150,7 +154,7 @@ fn measure(
     let context = TaskContext {
         job: Arc::clone(context),
         attempt_path: attempt.to_owned(),
-        phase: 0,
+        phase: MAP,
         progress,
         resume,
     };

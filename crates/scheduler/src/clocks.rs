@@ -50,6 +50,8 @@ pub struct LeaseClock {
     pub resumed_at: u32,
     /// When it was given, or recovered.
     pub granted: Millis,
+    /// Since when it runs the task without another: when it was given, or when the other attempt ended.
+    pub alone_since: Millis,
     /// Whether it was recovered: when it began, and where, nobody knows any more.
     pub recovered: bool,
     /// When it was last renewed.
@@ -147,6 +149,13 @@ impl Clocks {
         self.deadlines.insert((clock.deadline, attempt));
         self.held.entry(clock.worker.clone()).or_default().insert(attempt);
         self.leases.insert(attempt, clock);
+    }
+
+    /// The other attempt at the same task ended: for a while none comes beside this one.
+    pub(crate) fn leave_alone(&mut self, attempt: AttemptId, now: Millis) {
+        if let Some(clock) = self.leases.get_mut(&attempt) {
+            clock.alone_since = now;
+        }
     }
 
     pub(crate) fn stop(&mut self, attempt: AttemptId) -> Option<LeaseClock> {

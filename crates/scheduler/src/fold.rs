@@ -144,15 +144,17 @@ impl State {
                 let phase = self.phase_mut(&place.job, place.phase)?;
                 let task = task_mut(phase, place)?;
                 let lease = task.take_lease(*attempt).ok_or_else(|| not_the_holder(place, *attempt))?;
-                charge(task, *cost, error, Some(lease.worker));
-                // It failed and got no further than where it began: that place may be what is wrong.
-                if *cost == Cost::Failure
-                    && task.saved.as_ref().is_some_and(|saved| saved.attempt != *attempt)
-                {
-                    task.saved = None;
-                }
-                if *quarantined {
-                    task.second = None;
+                if task.leases().next().is_some() {
+                    // The other of two attempts goes on, and the task with it.
+                    task.failed_on = Some(lease.worker);
+                } else {
+                    charge(task, *cost, error, Some(lease.worker));
+                    // It failed and got no further than where it began: that place may be what is wrong.
+                    if *cost == Cost::Failure
+                        && task.saved.as_ref().is_some_and(|saved| saved.attempt != *attempt)
+                    {
+                        task.saved = None;
+                    }
                 }
                 if *quarantined || task.status == TaskStatus::Ready {
                     phase.under_way -= 1;

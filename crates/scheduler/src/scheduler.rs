@@ -226,6 +226,7 @@ impl Scheduler {
             worker: lease.worker.clone(),
             rank,
             granted: self.now,
+            alone_since: self.now,
             recovered: false,
             renewed: self.now,
             deadline: self.now + self.options.lease_ms,

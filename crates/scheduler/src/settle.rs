@@ -27,11 +27,11 @@ impl Scheduler {
         self.clocks.stop(attempt);
         self.wake_blocked();
         let place = clock.place;
-        let quarantined = permanent || self.used_up(&place, cost);
-        if quarantined {
-            for other in self.others(&place, attempt) {
-                self.clocks.stop(other);
-            }
+        // Of two attempts the other goes on: what ends this one says nothing of the task.
+        let others = self.others(&place, attempt);
+        let quarantined = others.is_empty() && (permanent || self.used_up(&place, cost));
+        for other in others {
+            self.clocks.leave_alone(other, self.now);
         }
         let fact =
             Fact::AttemptEnded { place: place.clone(), attempt, cost, error: error.to_owned(), quarantined };

@@ -69,7 +69,7 @@ impl Scheduler {
             let may_come = clock.worker != *worker && task.failed_on.as_ref() != Some(worker);
             if !is_alone
                 || !may_come
-                || elapsed < self.options.straggler_after_ms
+                || self.now.saturating_sub(clock.alone_since) < self.options.straggler_after_ms
                 || free.fits(clock.takes) == 0
             {
                 return None;

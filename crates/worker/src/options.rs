@@ -26,6 +26,9 @@ pub struct WorkerOptions {
     pub gpus: u32,
     /// What tasks may use of this machine.
     pub lends: Host,
+    /// Whether it tells what this process asks of object stores, and obeys for all of it. One in a process does: not the
+    /// workers of a run, whose coordinator lives with them.
+    pub keeps_pace: bool,
     /// Program and leading arguments that start a rank process: this binary with its hidden verb.
     pub rank_command: Vec<String>,
 }

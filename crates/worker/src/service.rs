@@ -352,8 +352,9 @@ async fn heartbeats(shared: Arc<Shared>) {
 
 /// One heartbeat, or a registration where the coordinator does not know this session. Tells whether it answered.
 async fn beat(shared: &Arc<Shared>, session: String) -> bool {
-    let loads = Paces::of_process().take_loads().into_iter();
-    let stores = loads.map(|load| StoreLoad {
+    let keeps_pace = shared.options.keeps_pace;
+    let loads = if keeps_pace { Paces::of_process().take_loads() } else { Vec::new() };
+    let stores = loads.into_iter().map(|load| StoreLoad {
         store: load.store,
         requests: load.requests,
         throttled: load.throttled,
@@ -370,9 +371,11 @@ async fn beat(shared: &Arc<Shared>, session: String) -> bool {
         Ok(reply) => {
             let reply = reply.into_inner();
             shared.held.stop(&reply.stop);
-            let paces = reply.paces.into_iter();
-            let paces = paces.map(|pace| StorePace { store: pace.store, interval_us: pace.interval_us });
-            Paces::of_process().set(&paces.collect::<Vec<_>>());
+            if keeps_pace {
+                let paces = reply.paces.into_iter();
+                let paces = paces.map(|pace| StorePace { store: pace.store, interval_us: pace.interval_us });
+                Paces::of_process().set(&paces.collect::<Vec<_>>());
+            }
             if reply.drain {
                 shared.drain();
             }

@@ -166,6 +166,7 @@ pub(crate) fn worker(args: WorkerArgs, console: &Console) -> Result<(), Failure>
         memory_bytes: args.memory.map_or_else(memory_bytes, |memory| memory.0),
         gpus,
         lends: Host { scratch, reporter: Arc::new(AnalyticsReporter), roots, models: Arc::default() },
+        keeps_pace: true,
         rank_command: rank_command()?,
     };
     let name = options.name.clone();

@@ -135,6 +135,8 @@ async fn embedded(
         heartbeat_ms: HEARTBEAT_MS,
         hang_ms: args.hang_timeout_ms,
         embedded: true,
+        // All workers share this machine: a task that is slow on one of them is not faster on another.
+        straggler_percent: 0,
         token: Some(token.clone()),
         ..CoordinatorOptions::new(state.join("journal.sqlite"))
     };
@@ -218,6 +220,7 @@ async fn work(
                 memory_bytes: 0,
                 gpus: if number == 0 { gpus } else { 0 },
                 lends: lends.clone(),
+                keeps_pace: false,
                 rank_command: daemons::rank_command()?,
             })
             .map_err(|error| Failure::Failed(error.into()))

@@ -60,10 +60,15 @@ pub(crate) fn detail(scheduler: &Scheduler, id: &JobId) -> Option<JobDetail> {
         .collect();
     for (attempt, clock) in scheduler.leases().filter(|(_, clock)| clock.place.job == *id) {
         let Some(phase) = phases.get_mut(clock.place.phase as usize) else { continue };
-        // A gang is one task, however many ranks run it.
-        phase.tasks_running += u32::from(clock.rank.is_none_or(|rank| rank == 0));
-        phase.records += clock.progress.records;
-        phase.bytes += clock.progress.bytes;
+        // A gang is one task, however many ranks run it; so is one that runs twice.
+        let task = scheduler.state().task(&clock.place);
+        let is_second =
+            task.and_then(|task| task.second.as_ref()).is_some_and(|lease| lease.attempt == attempt);
+        if !is_second {
+            phase.tasks_running += u32::from(clock.rank.is_none_or(|rank| rank == 0));
+            phase.records += clock.progress.records;
+            phase.bytes += clock.progress.bytes;
+        }
         if let (Some(0), Some(rank)) = (clock.rank, &clock.progress.rank) {
             phase.progress.clone_from(&rank.metrics);
         }

@@ -10,7 +10,7 @@ use std::io::{Read, Write};
 
 use orchestrator_core::FileKind;
 use orchestrator_job::PartRef;
-use orchestrator_storage::{RelativePath, Writer};
+use orchestrator_storage::{RelativePath, Store, Writer};
 
 use crate::context::TaskContext;
 use crate::error::TaskError;
@@ -83,11 +83,14 @@ pub(crate) struct Repeated {
     next: BinaryHeap<Reverse<(u64, usize)>>,
 }
 
-/// What is to be read of one slice's file.
+/// What is to be read of one slice's file. There may be a thousand of them, so the file is open only while a piece of it
+/// is read.
 struct Source {
-    path: String,
-    reader: Box<dyn Read + Send>,
-    left: u64,
+    store: Store,
+    path: RelativePath,
+    /// Number of the file's place that is read next, and of the one after the part's last.
+    next: u64,
+    end: u64,
     buffer: Vec<u8>,
     places: std::vec::IntoIter<u64>,
     read_bytes: usize,
@@ -118,12 +121,12 @@ impl Repeated {
         if next < place {
             let message =
                 format!("place {next} is repeated, but nothing of the part has it; {place} comes next");
-            return Err(TaskError::corrupt(&source_of.path, message));
+            return Err(TaskError::corrupt(source_of.path.as_str(), message));
         }
         let after = source_of.next()?;
         if after.is_some_and(|after| after <= next) {
             return Err(TaskError::corrupt(
-                &source_of.path,
+                source_of.path.as_str(),
                 format!("place {next} does not come before the next"),
             ));
         }
@@ -148,7 +151,7 @@ impl Repeated {
             None => Ok(()),
             Some(Reverse((place, source))) => {
                 let message = format!("place {place} is repeated, but the part ends before it");
-                Err(TaskError::corrupt(&self.sources[*source].path, message))
+                Err(TaskError::corrupt(self.sources[*source].path.as_str(), message))
             }
         }
     }
@@ -183,23 +186,24 @@ impl Source {
         if start == end {
             return Ok(None);
         }
-        let reader = output.open_reader(&path, Some(start * number..end * number))?;
         let (buffer, places) = (Vec::new(), Vec::new().into_iter());
-        Ok(Some(Self { path: file.path.clone(), reader, left: end - start, buffer, places, read_bytes }))
+        Ok(Some(Self { store: output.clone(), path, next: start, end, buffer, places, read_bytes }))
     }
 
     fn next(&mut self) -> Result<Option<u64>, TaskError> {
         if let Some(place) = self.places.next() {
             return Ok(Some(place));
         }
-        if self.left == 0 {
+        if self.next == self.end {
             return Ok(None);
         }
-        let places = self.left.min((self.read_bytes / NUMBER_BYTES) as u64);
+        let places = (self.end - self.next).min((self.read_bytes / NUMBER_BYTES) as u64);
         self.buffer.resize(places as usize * NUMBER_BYTES, 0);
-        let failed = TaskError::io(format!("reading `{}`", self.path));
-        self.reader.read_exact(&mut self.buffer).map_err(failed)?;
-        self.left -= places;
+        let number = NUMBER_BYTES as u64;
+        let range = self.next * number..(self.next + places) * number;
+        let failed = TaskError::io(format!("reading `{}`", self.path.as_str()));
+        self.store.open_reader(&self.path, Some(range))?.read_exact(&mut self.buffer).map_err(failed)?;
+        self.next += places;
         let numbers =
             self.buffer.as_chunks::<NUMBER_BYTES>().0.iter().map(|number| u64::from_le_bytes(*number));
         self.places = numbers.collect::<Vec<_>>().into_iter();

@@ -135,9 +135,10 @@ fn feed_rows(
             chain.end_segment(Position { record: row, ..begin }, context.progress.done())?;
         }
         let size = document.text.len() as u64;
+        let fields = document.metadata.len() as u64;
         context.progress.add(1, size);
         chain.feed(row, document)?;
-        pace.pass(0, size + ROW_BYTES);
+        pace.pass(0, size + fields + ROW_BYTES);
     }
     pace.end_input();
     Ok(())

@@ -114,7 +114,8 @@ fn open_at(
     }
     let mut records = open(context, read, split, None)?;
     if begin.record > split.first_record {
-        records.skip_to(begin.record)?;
+        records.skip_to(begin.record, &mut || context.progress.check().is_ok())?;
+        context.progress.check()?;
     }
     Ok(records)
 }

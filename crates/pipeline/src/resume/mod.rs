@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use orchestrator_core::{Digest, Savepoint};
 use orchestrator_job::TaskSpec;
+use orchestrator_job::resolve::stage_version;
 
 use crate::context::JobContext;
 
@@ -56,12 +57,13 @@ pub struct Resume {
     pub sink: Option<Arc<dyn SavepointSink>>,
 }
 
-/// What a savepoint is good for: this task, with these options, done by this build. The options of all stages are in it, for
+/// What a savepoint is good for: this task, with these options, done by this version. The options of all stages are in it, for
 /// stages outside of the chain guard what it writes, and a savepoint that is passed by costs only time.
 pub(crate) fn print(context: &JobContext, spec: &TaskSpec) -> Result<Digest, serde_json::Error> {
     let job = &context.job;
+    let versions: Vec<u64> = job.pipeline.iter().map(|stage| stage_version(stage.name())).collect();
     let text = serde_json::to_vec(&(
-        env!("CARGO_PKG_VERSION"),
+        (env!("CARGO_PKG_VERSION"), versions),
         spec,
         &job.pipeline,
         (job.seed, job.target_bytes.0, context.segment_bytes),

@@ -2,6 +2,7 @@
 
 use orchestrator_storage::formats::RawKind;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// The record that an attempt reads next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,9 +65,24 @@ impl Pace {
 /// What a record holds, in bytes.
 pub(crate) fn weight_of(kind: &RawKind) -> u64 {
     match kind {
-        RawKind::Body(body) => body.bytes.len() as u64,
+        RawKind::Body(body) => {
+            let fields = body.metadata.iter().map(|(key, value)| key.len() as u64 + size_of_value(value));
+            body.bytes.len() as u64 + fields.sum::<u64>()
+        }
         RawKind::NotADocument { .. } => 0,
         RawKind::Malformed { length, .. } => *length,
+    }
+}
+
+/// About what a value takes in a document: metadata is kept in every part.
+fn size_of_value(value: &Value) -> u64 {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
+        Value::String(text) => text.len() as u64,
+        Value::Array(values) => values.iter().map(size_of_value).sum(),
+        Value::Object(fields) => {
+            fields.iter().map(|(key, value)| key.len() as u64 + size_of_value(value)).sum()
+        }
     }
 }
 

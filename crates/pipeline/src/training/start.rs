@@ -1,5 +1,7 @@
 //! Training that goes on from a model that there is: `train: {from: DIR}`.
 
+use std::cell::RefCell;
+
 use orchestrator_job::spec::{Family, ModelConfig as Described, RopeScaling, TrainConfig};
 use orchestrator_model::ModelConfig;
 use orchestrator_text::ConfigError;
@@ -22,14 +24,20 @@ pub fn model_file(directory: &str, name: &str) -> String {
 struct FrozenModel<'a> {
     context: &'a JobContext,
     directory: &'a str,
+    /// Why a file could not be fetched: another attempt may be able to, where what a file says is the same for all.
+    failed: RefCell<Option<TaskError>>,
 }
 
 impl CheckpointSource for FrozenModel<'_> {
     fn get(&self, name: &str) -> Result<Vec<u8>, TrainError> {
-        let unusable = |error: &dyn std::fmt::Display| TrainError::Unloadable(error.to_string());
         let url = model_file(self.directory, name);
-        let (store, path) = self.context.locate(&url).map_err(|error| unusable(&error))?;
-        store.read_all(&path, FILE_LIMIT).map_err(|error| unusable(&error))
+        let fetched = self.context.locate(&url);
+        let fetched = fetched.and_then(|(store, path)| Ok(store.read_all(&path, FILE_LIMIT)?));
+        fetched.map_err(|error| {
+            let told = TrainError::Unloadable(error.to_string());
+            self.failed.replace(Some(error));
+            told
+        })
     }
 
     fn contains(&self, name: &str) -> Result<bool, TrainError> {
@@ -44,7 +52,8 @@ pub fn initial_weights(
     model: &ModelConfig,
 ) -> Result<Vec<f32>, TaskError> {
     let wrong = |error: TrainError| TaskError::configuration("train", format!("`{directory}`: {error}"));
-    let loaded = load_model(&FrozenModel { context, directory }).map_err(wrong)?;
+    let source = FrozenModel { context, directory, failed: RefCell::new(None) };
+    let loaded = load_model(&source).map_err(|error| source.failed.take().unwrap_or_else(|| wrong(error)))?;
     // The job says what its directory said when it was handed in, and the directory is as it was then.
     let same = ModelConfig { context: model.context, dropout: model.dropout, ..loaded.config.clone() };
     if same != *model {

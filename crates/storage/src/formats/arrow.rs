@@ -215,7 +215,7 @@ impl Iterator for Reader {
 }
 
 impl ReadRecords for Reader {
-    fn skip_to(&mut self, ordinal: u64) -> Result<(), Error> {
+    fn skip_to(&mut self, ordinal: u64, go_on: &mut dyn FnMut() -> bool) -> Result<(), Error> {
         // Whole batches are not decoded. An empty one is: if it is damaged it is a record, else none.
         while let Some(batch) = self.layout.batches.get(self.units.start)
             && !self.units.is_empty()
@@ -227,7 +227,7 @@ impl ReadRecords for Reader {
             self.units.start += 1;
             self.next_row = end;
         }
-        while self.next_row < ordinal {
+        while self.next_row < ordinal && go_on() {
             match self.next() {
                 Some(record) => record.map(drop)?,
                 None => break,

@@ -241,13 +241,13 @@ pub type Records = Box<dyn ReadRecords>;
 /// What a reader can do beside giving one record after the other.
 pub trait ReadRecords: Iterator<Item = Result<RawRecord, Error>> + Send {
     /// Passes by the records before number `ordinal`, which the input must have, without understanding them where the
-    /// format allows. Only before the first record was asked for.
-    fn skip_to(&mut self, ordinal: u64) -> Result<(), Error>;
+    /// format allows. Only before the first record was asked for. Ends early where `go_on` says no, asked before each.
+    fn skip_to(&mut self, ordinal: u64, go_on: &mut dyn FnMut() -> bool) -> Result<(), Error>;
 }
 
 /// The one gap that a file without any order is: there is nothing before it.
 impl ReadRecords for std::iter::Once<Result<RawRecord, Error>> {
-    fn skip_to(&mut self, _: u64) -> Result<(), Error> {
+    fn skip_to(&mut self, _: u64, _: &mut dyn FnMut() -> bool) -> Result<(), Error> {
         Ok(())
     }
 }
@@ -393,9 +393,9 @@ struct FramedRecords {
 }
 
 impl ReadRecords for FramedRecords {
-    fn skip_to(&mut self, ordinal: u64) -> Result<(), Error> {
+    fn skip_to(&mut self, ordinal: u64, go_on: &mut dyn FnMut() -> bool) -> Result<(), Error> {
         self.framed.scan(true);
-        while self.next < ordinal {
+        while self.next < ordinal && go_on() {
             match self.next() {
                 Some(record) => record.map(drop)?,
                 None => break,

@@ -174,7 +174,7 @@ impl Iterator for Reader {
 }
 
 impl ReadRecords for Reader {
-    fn skip_to(&mut self, ordinal: u64) -> Result<(), Error> {
+    fn skip_to(&mut self, ordinal: u64, go_on: &mut dyn FnMut() -> bool) -> Result<(), Error> {
         // Whole row groups are not read at all. One that cannot be read is numbered by its footer too.
         while !self.groups.is_empty() {
             let rows = self.metadata.metadata().row_group(self.groups.start).num_rows().max(0) as u64;
@@ -185,7 +185,7 @@ impl ReadRecords for Reader {
             self.groups.start += 1;
             (self.next_row, self.group_end) = (end, end);
         }
-        while self.next_row < ordinal {
+        while self.next_row < ordinal && go_on() {
             match self.next() {
                 Some(record) => record.map(drop)?,
                 None => break,

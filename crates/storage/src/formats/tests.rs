@@ -341,7 +341,7 @@ fn who_skips_to_a_record_reads_what_follows_it() {
             let mut reader =
                 open("t", input, format, compression, Start::default(), &ReaderOptions::default())
                     .expect("open");
-            reader.skip_to(record.ordinal).expect("no store fails");
+            reader.skip_to(record.ordinal, &mut || true).expect("no store fails");
             let rest: Vec<_> = reader.collect::<Result<_, _>>().expect("no store fails");
             assert_eq!(rest, all[index..], "{format} ({compression}) from record {}", record.ordinal);
         }

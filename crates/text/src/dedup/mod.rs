@@ -247,6 +247,9 @@ impl DedupConfig {
                 format!("is {}; expected a share from 0 to 1", self.max_cut),
             ));
         }
+        if self.expected_items == Some(0) {
+            return Err(ConfigError::new("expected_items", "is 0; expected 1 or more"));
+        }
         if let (true, Some(items)) = (self.method.cuts(), self.expected_items) {
             self.sizing(items).map_err(|message| ConfigError::new("expected_items", message))?;
         }
@@ -257,9 +260,15 @@ impl DedupConfig {
     fn validate_method(&self) -> Result<(), ConfigError> {
         let default = Self::default();
         let (whole, cutting) = ("`method: exact` and `minhash`", "`method: paragraph` and `substring`");
-        let clusters = !self.method.cuts();
+        let (clusters, signs, minhash) =
+            (!self.method.cuts(), self.method == Method::Minhash, "`method: minhash`");
         for (key, given, possible, methods) in [
-            ("verify", self.verify.is_some(), self.method == Method::Minhash, "`method: minhash`"),
+            ("hash", self.hash != default.hash, signs, minhash),
+            ("shingle", self.shingle != default.shingle, signs, minhash),
+            ("bands", self.bands != default.bands, signs, minhash),
+            ("rows", self.rows != default.rows, signs, minhash),
+            ("seed", self.seed != default.seed, signs, minhash),
+            ("verify", self.verify.is_some(), signs, minhash),
             ("survivor", self.survivor != default.survivor, clusters, whole),
             ("keep_by_size", !self.keep_by_size.is_empty(), clusters, whole),
             ("max_cluster", self.max_cluster.is_some(), clusters, whole),
@@ -357,6 +366,8 @@ mod tests {
         };
         assert_eq!(key(r#"{"method": "paragraph", "survivor": "longest"}"#).as_deref(), Some("survivor"));
         assert_eq!(key(r#"{"method": "substring", "index": true}"#).as_deref(), Some("index"));
+        assert_eq!(key(r#"{"method": "paragraph", "bands": 20}"#).as_deref(), Some("bands"));
+        assert_eq!(key(r#"{"method": "exact", "seed": 3}"#).as_deref(), Some("seed"));
         assert_eq!(key(r#"{"method": "exact", "verify": 0.5}"#).as_deref(), Some("verify"));
         assert_eq!(key(r#"{"memory": "1 GiB"}"#).as_deref(), Some("memory"));
         assert_eq!(
@@ -369,7 +380,9 @@ mod tests {
             r#"{"method": "paragraph", "paragraph": {"false_positive_rate": 0.6}}"#,
             r#"{"method": "paragraph", "paragraph": {"ngram": 0}}"#,
             r#"{"method": "paragraph", "paragraph": {"ngram": 5, "normalize": true}}"#,
-            r#"{"method": "paragraph", "paragraph": {"ngram_share": 1.0}}"#,
+            r#"{"method": "paragraph", "paragraph": {"ngram": 13, "ngram_share": 1.0}}"#,
+            r#"{"method": "paragraph", "paragraph": {"ngram_share": 0.5}}"#,
+            r#"{"method": "paragraph", "expected_items": 0}"#,
             r#"{"method": "substring", "substring": {"min_tokens": 4}}"#,
             r#"{"method": "substring", "substring": {"word_bounds": true}}"#,
             r#"{"method": "substring", "memory": 10}"#,

@@ -86,6 +86,9 @@ impl ParagraphConfig {
         if !(0.0..1.0).contains(&self.ngram_share) {
             return wrong("ngram_share", "is out of range; expected 0 or more and less than 1");
         }
+        if self.ngram.is_none() && self.ngram_share.total_cmp(&Self::default().ngram_share).is_ne() {
+            return wrong("ngram_share", "does nothing without `ngram`; expected both");
+        }
         let rate = self.false_positive_rate;
         if rate != 0.0 && !(LEAST_RATE..=0.5).contains(&rate) {
             return wrong("false_positive_rate", "is out of range; expected 0, or 0.000000000001 to 0.5");

@@ -250,7 +250,7 @@ fn who_skips_to_a_row_reads_what_follows_it() {
             let mut reader =
                 open_format("t", input, Format::Arrow, Compression::None, Start::default(), &options)
                     .expect("open");
-            reader.skip_to(record.ordinal).expect("no store fails");
+            reader.skip_to(record.ordinal, &mut || true).expect("no store fails");
             let rest: Vec<_> = reader.collect::<Result<_, _>>().expect("no store fails");
             assert_eq!(rest, all[index..], "from row {}", record.ordinal);
         }
