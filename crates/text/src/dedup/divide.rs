@@ -110,12 +110,23 @@ impl Divider {
         let cut: u64 = cuts.iter().map(|cut| characters(&document.text[cut.clone()])).sum();
         let all = characters(&document.text);
         let left = all - cut;
-        if left < self.min_left || left == 0 {
-            return Decision::drop("too_little_left", left);
-        }
         let share = cut as f64 / all as f64;
-        if share > self.max_cut {
-            return Decision::drop("mostly_repeated", format!("{share:.4}"));
+        let reason = if left < self.min_left || left == 0 {
+            Some(("too_little_left", left.to_string()))
+        } else if share > self.max_cut {
+            Some(("mostly_repeated", format!("{share:.4}")))
+        } else {
+            None
+        };
+        if let Some((rule, value)) = reason {
+            // Nothing is cut out of what goes as a whole; what would have been is shown in its text.
+            notes.extend(cuts.iter().map(|cut| Note {
+                rule: rule.into(),
+                kind: NoteKind::Found,
+                start: cut.start as u64,
+                end: cut.end as u64,
+            }));
+            return Decision::drop(rule, value);
         }
         let mut text = String::with_capacity(document.text.len());
         let mut at = 0;

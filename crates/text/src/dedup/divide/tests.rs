@@ -84,6 +84,7 @@ proptest! {
             if expected.is_empty() && !text.is_empty() {
                 prop_assert_eq!(decision, &Decision::drop("too_little_left", 0));
                 prop_assert_eq!(&document.text, text);
+                prop_assert!(!notes.is_empty() && notes.iter().all(|note| note.kind == NoteKind::Found));
                 continue;
             }
             prop_assert_eq!(&document.text, expected);
