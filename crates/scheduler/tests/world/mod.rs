@@ -10,7 +10,7 @@ use orchestrator_core::{
 };
 use orchestrator_scheduler::{
     Answer, Assignment, AttemptRef, Caller, Command, Cost, Event, Fact, FailureKind, JobRequest, JobStatus,
-    PhaseKind, PhaseSpec, Place, Progress, RankProgress, Registration, Scheduler, State, Step,
+    PhaseKind, PhaseSpec, Place, Progress, RankProgress, Registration, Scheduler, State, Step, TaskStatus,
 };
 
 use self::settings::{begins_anew, capacity, demand, options, savepoint};
@@ -164,8 +164,8 @@ impl World {
                     let went_back = before.is_some_and(|before| before.number >= savepoint.number);
                     assert!(!went_back || begins_anew(*attempt), "{place:?} went back");
                 }
-                // It got no further than where it began.
-                Fact::AttemptEnded { place, attempt, cost: Cost::Failure, .. } => {
+                // It got no further than where it began, and no other attempt goes on.
+                Fact::AttemptEnded { place, attempt, cost: Cost::Failure, .. } if !self.is_held(place) => {
                     let own = format!("/{attempt}/");
                     if self.saved.get(place).is_some_and(|savepoint| !savepoint.path.contains(&own)) {
                         self.saved.remove(place);
@@ -178,6 +178,12 @@ impl World {
         let wanted =
             step.commands.iter().filter(|command| !matches!(command, Command::Wake | Command::Log { .. }));
         self.effects.extend(wanted.cloned());
+    }
+
+    /// Whether an attempt at a task is under way.
+    fn is_held(&self, place: &Place) -> bool {
+        let task = self.scheduler.state().task(place);
+        task.is_some_and(|task| matches!(task.status, TaskStatus::Leased(_)))
     }
 
     fn is_plain(&self, place: &Place) -> bool {
