@@ -125,14 +125,12 @@ fn tensor(name: &str, problem: String) -> TrainError {
     ModelError::Tensor { name: name.to_owned(), problem }.into()
 }
 
-/// Weights of which some have their values.
+/// Parameters of which some have their values. Memory follows what files hold, not what a configuration claims.
 struct Placing<'a> {
     layout: &'a ParameterLayout,
     public: HuggingFace,
     places: BTreeMap<&'a str, &'a Parameter>,
-    weights: Vec<f32>,
-    /// The parameters that are not placed yet.
-    missing: BTreeMap<&'a str, &'a Parameter>,
+    placed: BTreeMap<&'a str, Vec<f32>>,
     /// A second copy of a tied embedding.
     tied: Option<Vec<f32>>,
 }
@@ -140,8 +138,7 @@ struct Placing<'a> {
 impl<'a> Placing<'a> {
     fn new(layout: &'a ParameterLayout, public: HuggingFace) -> Self {
         let places: BTreeMap<&str, &Parameter> = layout.iter().map(|p| (p.name.as_str(), p)).collect();
-        let missing = places.clone();
-        Self { layout, public, places, weights: vec![0.0; layout.total()], missing, tied: None }
+        Self { layout, public, places, placed: BTreeMap::new(), tied: None }
     }
 
     /// Takes one tensor, under its full name or that of the model without its head.
@@ -150,17 +147,15 @@ impl<'a> Placing<'a> {
         let (head, embedding) = self.public.head;
         let parameter = self.places.get(name).or_else(|| self.places.get(full.as_str())).copied();
         if let Some(parameter) = parameter {
-            if self.missing.remove(parameter.name.as_str()).is_none() {
-                return Err(tensor(name, "is there twice: expected it once".to_owned()));
-            }
-            return read(name, view, &parameter.shape, &mut self.weights[parameter.span()]);
+            let values = read(name, view, &parameter.shape)?;
+            return match self.placed.insert(&parameter.name, values) {
+                None => Ok(()),
+                Some(_) => Err(tensor(name, "is there twice: expected it once".to_owned())),
+            };
         }
         if name == head {
             // Not a parameter of its own, so it is the embedding.
-            let original = self.places[embedding];
-            let mut copy = vec![0.0; original.len()];
-            read(name, view, &original.shape, &mut copy)?;
-            self.tied = Some(copy);
+            self.tied = Some(read(name, view, &self.places[embedding].shape)?);
             return Ok(());
         }
         if self.public.buffers.iter().any(|buffer| name.ends_with(buffer)) {
@@ -171,10 +166,10 @@ impl<'a> Placing<'a> {
     }
 
     /// The weights, once every parameter has its place.
-    fn finish(self) -> Result<Vec<f32>, TrainError> {
+    fn finish(mut self) -> Result<Vec<f32>, TrainError> {
         // In the order of the network, which is the order in which people look for it.
-        if let Some(first) = self.layout.iter().find(|p| self.missing.contains_key(p.name.as_str())) {
-            let more = match self.missing.len() - 1 {
+        if let Some(first) = self.layout.iter().find(|p| !self.placed.contains_key(p.name.as_str())) {
+            let more = match self.places.len() - self.placed.len() - 1 {
                 0 => String::new(),
                 more => format!("; {more} more are missing"),
             };
@@ -182,38 +177,34 @@ impl<'a> Placing<'a> {
         }
         let (head, embedding) = self.public.head;
         if let Some(copy) = &self.tied {
-            let original = &self.weights[self.places[embedding].span()];
+            let original = &self.placed[embedding];
             if !copy.iter().map(|x| x.to_bits()).eq(original.iter().map(|x| x.to_bits())) {
                 let problem = format!("differs from `{embedding}`, which the configuration ties it to");
                 return Err(tensor(head, problem));
             }
         }
-        Ok(self.weights)
+        let mut weights = Vec::with_capacity(self.layout.total());
+        for parameter in self.layout {
+            // Each is let go when it stands with the others.
+            weights.extend(self.placed.remove(parameter.name.as_str()).unwrap_or_default());
+        }
+        Ok(weights)
     }
 }
 
-/// Copies a tensor's values, as `f32`, where its shape is the expected one.
-fn read(name: &str, view: &TensorView<'_>, shape: &[usize], into: &mut [f32]) -> Result<(), TrainError> {
+/// A tensor's values, as `f32`, where its shape is the expected one.
+fn read(name: &str, view: &TensorView<'_>, shape: &[usize]) -> Result<Vec<f32>, TrainError> {
     if view.shape() != shape {
         return Err(tensor(name, format!("has shape `{:?}`: expected `{shape:?}`", view.shape())));
     }
     let bytes = view.data();
     let halves = || bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
-    match view.dtype() {
-        Dtype::F32 => {
-            for (into, four) in into.iter_mut().zip(bytes.chunks_exact(4)) {
-                *into = f32::from_le_bytes([four[0], four[1], four[2], four[3]]);
-            }
-        }
-        Dtype::BF16 => {
-            into.iter_mut()
-                .zip(halves())
-                .for_each(|(into, bits)| *into = f32::from_bits(u32::from(bits) << 16));
-        }
-        Dtype::F16 => into.iter_mut().zip(halves()).for_each(|(into, bits)| *into = from_half(bits)),
+    Ok(match view.dtype() {
+        Dtype::F32 => bytes.as_chunks::<4>().0.iter().map(|four| f32::from_le_bytes(*four)).collect(),
+        Dtype::BF16 => halves().map(|bits| f32::from_bits(u32::from(bits) << 16)).collect(),
+        Dtype::F16 => halves().map(from_half).collect(),
         other => return Err(tensor(name, format!("has type `{other:?}`: expected F32, BF16 or F16"))),
-    }
-    Ok(())
+    })
 }
 
 /// A number of IEEE 754's binary16, exactly.

@@ -242,6 +242,15 @@ fn broken_directories_are_refused() {
     let swapped = swapped.replace("-00001-of", "-x-of").replace("-00002-of", "-00001-of");
     let swapped = swapped.replace("-x-of", "-00002-of");
     refused(&with(INDEX_FILE, swapped.as_bytes()), &["is not in `model-0000", INDEX_FILE]);
+    // What a configuration claims is not believed: two terabytes are not asked for on its word.
+    let mut vast: serde_json::Value = serde_json::from_slice(&files.0["config.json"]).expect("JSON");
+    for key in ["hidden_size", "head_dim"] {
+        vast[key] = (vast[key].as_u64().expect("a size") * 1000).into();
+    }
+    vast["vocab_size"] = (1 << 24).into();
+    let mut small = files.clone();
+    small.0.insert("config.json".into(), vast.to_string().into_bytes());
+    refused(&small, &["has shape", "16777216"]);
     // Every beginning of a file of tensors is refused and never panics.
     let whole = &files.0["model.safetensors"];
     for end in (0..whole.len()).step_by(97) {
