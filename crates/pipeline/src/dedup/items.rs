@@ -43,6 +43,11 @@ fn bucket(item: u128) -> usize {
     (item >> (u128::BITS - BUCKET_BITS)) as usize
 }
 
+/// Items that are kept for a savepoint, none yet: room for the number of places stands before them.
+fn empty_group() -> Vec<u8> {
+    vec![0; PLACES_BYTES]
+}
+
 /// Writes the items of one part.
 pub(crate) struct ItemWriter {
     path: String,
@@ -54,7 +59,7 @@ pub(crate) struct ItemWriter {
     items: u64,
     /// Places of the documents so far.
     places: u64,
-    /// Items since the last savepoint, as they came, where somebody asks for savepoints. Chunks do not end with segments:
+    /// Items since the last savepoint, as they came, behind room for the number of places, where somebody asks for savepoints. Chunks do not end with segments:
     /// all but the last are of one size.
     kept: Option<Vec<u8>>,
 }
@@ -64,7 +69,7 @@ impl ItemWriter {
     pub(crate) fn create(files: &AttemptFiles, path: String) -> Result<Self, TaskError> {
         let writer = files.create(&path)?;
         let (chunk, sorted, bytes) = (Vec::new(), Vec::new(), Vec::new());
-        let kept = files.keeps_groups().then(Vec::new);
+        let kept = files.keeps_groups().then(empty_group);
         Ok(Self { path, writer, chunk, sorted, bytes, items: 0, places: 0, kept })
     }
 
@@ -75,10 +80,8 @@ impl ItemWriter {
 
     /// What came since the last call, if it is kept: how many places there are by now, 64 bits, and the items.
     pub(crate) fn take_group(&mut self) -> Option<Bytes> {
-        let items = std::mem::take(self.kept.as_mut()?);
-        let mut group = Vec::with_capacity(PLACES_BYTES + items.len());
-        group.extend_from_slice(&self.places.to_le_bytes());
-        group.extend_from_slice(&items);
+        let mut group = std::mem::replace(self.kept.as_mut()?, empty_group());
+        group[..PLACES_BYTES].copy_from_slice(&self.places.to_le_bytes());
         Some(group.into())
     }
 

@@ -54,6 +54,15 @@ impl Recorder {
     /// Starts to make a segment of these row groups durable. Waits for the one before it.
     pub(crate) fn save(&mut self, groups: Vec<Group>, state: State) -> Result<(), TaskError> {
         self.wait()?;
+        let bytes: u64 = groups.iter().map(|(_, group)| group.len() as u64).sum();
+        // Its head is small beside its groups, but counts in the file.
+        if bytes > segment::BYTES_MAX / 2 && !self.is_broken {
+            tracing::warn!(
+                attempt = self.attempt_path,
+                "no more savepoints of this attempt: {bytes} bytes since the last one"
+            );
+            self.is_broken = true;
+        }
         if self.is_broken {
             return Ok(());
         }

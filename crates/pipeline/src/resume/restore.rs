@@ -6,12 +6,9 @@ use orchestrator_storage::{RelativePath, Store};
 
 use super::State;
 use super::recorder::Trail;
-use super::segment::{self, Group, Head};
+use super::segment::{self, BYTES_MAX, Group, Head};
 use crate::context::TaskContext;
 use crate::error::TaskError;
-
-/// The largest segment that is read: far above what an interval of input gives, below what hurts.
-const SEGMENT_BYTES_MAX: u64 = 1 << 30;
 
 /// Gives every row group of every segment to `take`, in order, and returns the books at the end of the last one.
 pub(crate) fn restore(
@@ -27,7 +24,7 @@ pub(crate) fn restore(
         return Err(wrong("it is not the file that the journal names"));
     }
     if last.task != task {
-        return Err(wrong("it was made for another task, or by another build"));
+        return Err(wrong("it was made for another task, or by another version"));
     }
     let counted = last.runs.iter().fold(0u32, |sum, run| sum.saturating_add(run.count));
     if last.number != savepoint.number || counted != last.number {
@@ -61,7 +58,7 @@ fn give(
 }
 
 fn read(store: &Store, path: &str) -> Result<(Digest, Head, Vec<Group>), TaskError> {
-    let bytes: Bytes = store.read_all(&RelativePath::new(path)?, SEGMENT_BYTES_MAX)?.into();
+    let bytes: Bytes = store.read_all(&RelativePath::new(path)?, BYTES_MAX)?.into();
     let (head, groups) = Head::decode(path, &bytes)?;
     Ok((Digest::of(&bytes), head, groups))
 }

@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::State;
 use crate::error::TaskError;
 
+/// The largest segment that is written or read: far above what an interval of input gives, below what hurts.
+pub(crate) const BYTES_MAX: u64 = 1 << 30;
+
 const MAGIC: [u8; 8] = *b"orchseg1";
 
 /// What a segment says of itself.
