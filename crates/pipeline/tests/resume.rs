@@ -11,7 +11,7 @@ use orchestrator_core::{Savepoint, TaskOutcome};
 use orchestrator_job::{Job, TaskSpec, Work};
 use orchestrator_pipeline::{JobContext, Progress, Resume, SavepointSink, TaskContext, TaskError};
 use serde_json::{Value, json};
-use support::{Order, Run, job, run_with};
+use support::{Order, Run, job, run_segmented, run_with};
 
 /// Small, so that small inputs have many segments.
 const SEGMENT: u64 = 16 << 10;
@@ -90,6 +90,46 @@ struct Losses {
     resumed: u64,
 }
 
+/// An attempt that has ended.
+struct Attempt {
+    path: String,
+    ended: Result<TaskOutcome, TaskError>,
+    /// Its last savepoint, or the one that it began from where it left none.
+    saved: Option<Savepoint>,
+    /// Bytes of input that it read, those up to where it began counted.
+    read: u64,
+}
+
+/// Runs attempt `number` from a savepoint on. It dies after `dies_after` savepoints of its own; 0: never. `last` is the
+/// savepoint that its first must follow.
+fn attempt(
+    (shared, phase, spec): (&Arc<JobContext>, u32, &TaskSpec),
+    number: u32,
+    from: Option<&Savepoint>,
+    last: Option<&Savepoint>,
+    dies_after: u64,
+) -> Attempt {
+    let path = format!(".orchestrator/attempts/{phase}/{}/{number}", spec.number);
+    let progress = Arc::new(Progress::default());
+    let sink = Arc::new(Sink {
+        savepoints: Mutex::new(last.cloned()),
+        dead: AtomicBool::new(false),
+        dies_after,
+        count: AtomicU64::new(0),
+        progress: Arc::clone(&progress),
+    });
+    let context = TaskContext {
+        job: Arc::clone(shared),
+        attempt_path: path.clone(),
+        phase,
+        progress: Arc::clone(&progress),
+        resume: Resume { from: from.cloned(), sink: Some(Arc::clone(&sink) as _) },
+    };
+    let ended = orchestrator_pipeline::run(&context, spec);
+    let saved = sink.savepoints.lock().expect("no test panicked").clone();
+    Attempt { path, ended, saved, read: progress.done().1 }
+}
+
 /// Runs a task to its end, with attempts that die at random.
 fn with_deaths(
     shared: &Arc<JobContext>,
@@ -99,33 +139,19 @@ fn with_deaths(
     losses: &mut Losses,
 ) -> Result<(String, TaskOutcome), String> {
     let mut from: Option<Savepoint> = None;
-    for attempt in 1.. {
-        let attempt_path = format!(".orchestrator/attempts/{phase}/{}/{attempt}", spec.number);
-        let progress = Arc::new(Progress::default());
-        let may_die = matches!(spec.work, Work::Map { .. }) && attempt < 6;
-        let sink = Arc::new(Sink {
-            savepoints: Mutex::new(from.clone()),
-            dead: AtomicBool::new(false),
-            dies_after: if may_die { 1 + random.below(4) } else { 0 },
-            count: AtomicU64::new(0),
-            progress: Arc::clone(&progress),
-        });
-        let context = TaskContext {
-            job: Arc::clone(shared),
-            attempt_path: attempt_path.clone(),
-            phase,
-            progress: Arc::clone(&progress),
-            resume: Resume { from: from.clone(), sink: Some(Arc::clone(&sink) as _) },
-        };
-        match orchestrator_pipeline::run(&context, spec) {
-            Ok(outcome) => return Ok((attempt_path, outcome)),
+    for number in 1.. {
+        let may_die = matches!(spec.work, Work::Map { .. }) && number < 6;
+        let dies_after = if may_die { 1 + random.below(4) } else { 0 };
+        let Attempt { path, ended, saved, read } =
+            attempt((shared, phase, spec), number, from.as_ref(), from.as_ref(), dies_after);
+        match ended {
+            Ok(outcome) => return Ok((path, outcome)),
             Err(TaskError::Stopped) => {
-                from.clone_from(&sink.savepoints.lock().expect("no test panicked"));
-                let kept = from.as_ref().map_or(0, |savepoint| savepoint.bytes_read);
-                let lost = progress.done().1 - kept;
+                let kept = saved.as_ref().map_or(0, |savepoint| savepoint.bytes_read);
                 losses.deaths += 1;
-                losses.resumed += u64::from(from.is_some());
-                losses.bytes_most = losses.bytes_most.max(lost);
+                losses.resumed += u64::from(saved.is_some());
+                losses.bytes_most = losses.bytes_most.max(read - kept);
+                from = saved;
             }
             Err(error) => return Err(error.to_string()),
         }
@@ -134,19 +160,7 @@ fn with_deaths(
 }
 
 fn undisturbed(root: &Path, job: &Job) -> Run {
-    run_with(root, job, Order::FirstToLast, SEGMENT, &mut |shared, phase, spec| {
-        let attempt_path = format!(".orchestrator/attempts/{phase}/{}/1", spec.number);
-        let context = TaskContext {
-            job: Arc::clone(shared),
-            attempt_path: attempt_path.clone(),
-            phase,
-            progress: Arc::new(Progress::default()),
-            resume: Resume::default(),
-        };
-        let outcome = orchestrator_pipeline::run(&context, spec).map_err(|error| error.to_string())?;
-        Ok((attempt_path, outcome))
-    })
-    .expect("nothing disturbs it")
+    run_segmented(root, job, Order::FirstToLast, SEGMENT).expect("nothing disturbs it")
 }
 
 fn disturbed(root: &Path, job: &Job, seed: u64) -> (Run, Losses) {
@@ -359,28 +373,16 @@ fn a_savepoint_that_cannot_be_used_costs_only_the_time() {
         let mut spoilt = 0;
         let run = run_with(&root, &job_in(name), Order::FirstToLast, SEGMENT, &mut |shared, phase, spec| {
             let mut from = None;
-            for attempt in 1.. {
-                let attempt_path = format!(".orchestrator/attempts/{phase}/{}/{attempt}", spec.number);
-                let progress = Arc::new(Progress::default());
-                let sink = Arc::new(Sink {
-                    savepoints: Mutex::default(),
-                    dead: AtomicBool::new(false),
-                    dies_after: if attempt == 1 { 3 } else { 0 },
-                    count: AtomicU64::new(0),
-                    progress: Arc::clone(&progress),
-                });
-                let context = TaskContext {
-                    job: Arc::clone(shared),
-                    attempt_path: attempt_path.clone(),
-                    phase,
-                    progress: Arc::clone(&progress),
-                    resume: Resume { from: from.clone(), sink: Some(Arc::clone(&sink) as _) },
-                };
-                match orchestrator_pipeline::run(&context, spec) {
-                    Ok(outcome) => return Ok((attempt_path, outcome)),
+            for number in 1.. {
+                let dies_after = if number == 1 { 3 } else { 0 };
+                // What is spoilt is passed by: the next attempt counts from 1.
+                let Attempt { path, ended, saved, .. } =
+                    attempt((shared, phase, spec), number, from.as_ref(), None, dies_after);
+                match ended {
+                    Ok(outcome) => return Ok((path, outcome)),
                     Err(TaskError::Stopped) => {
-                        from.clone_from(&sink.savepoints.lock().expect("no test panicked"));
-                        spoil(&root.join(&attempt_path).join("segments"));
+                        from = saved;
+                        spoil(&root.join(&path).join("segments"));
                         spoilt += 1;
                     }
                     Err(error) => return Err(error.to_string()),

@@ -50,7 +50,12 @@ pub(crate) type Runner<'a> =
 
 /// Runs all phases; the error is that of the task or of the expansion that failed.
 pub(crate) fn run(root: &Path, job: &Job, order: Order) -> Result<Run, String> {
-    run_with(root, job, order, SEGMENT_BYTES, &mut |shared, phase, spec| {
+    run_segmented(root, job, order, SEGMENT_BYTES)
+}
+
+/// The same with segments of so many bytes.
+pub(crate) fn run_segmented(root: &Path, job: &Job, order: Order, segment_bytes: u64) -> Result<Run, String> {
+    run_with(root, job, order, segment_bytes, &mut |shared, phase, spec| {
         let attempt_path = format!(".orchestrator/attempts/{phase}/{}/1", spec.number);
         let context = TaskContext {
             job: Arc::clone(shared),

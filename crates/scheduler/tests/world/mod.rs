@@ -1,5 +1,6 @@
 //! A small world around the scheduler: it delays, drops, repeats and reorders what is said, and kills what speaks.
 
+mod random;
 mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,33 +14,13 @@ use orchestrator_scheduler::{
     PhaseKind, PhaseSpec, Place, Progress, RankProgress, Registration, Scheduler, State, Step, TaskStatus,
 };
 
+use self::random::Random;
 use self::settings::{begins_anew, capacity, demand, options, savepoint};
 
 /// Steps of 100 ms after which a world must have come to an end.
 const ROUNDS_MAX: u64 = 60_000;
 /// Rounds after which nothing goes wrong any more.
 const TROUBLE_ROUNDS: u64 = 3_000;
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
-    }
-
-    fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-}
 
 #[derive(Default)]
 struct SimWorker {
