@@ -1,20 +1,17 @@
 //! The command line. What it offers is a contract (docs/cli.md); tests hold its help texts.
 
+mod values;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use orchestrator_core::units::ByteSize;
 
+use self::values::{assignment, fraction, rate, straggler_percent, temperature};
 use crate::console::log_filter;
 
 /// Ten minutes: what other frameworks wait for a collective, and far more than a micro-batch takes.
 const HANG_TIMEOUT_MS: u64 = 600_000;
-
-/// At the median pace itself half of all tasks would be slow.
-fn straggler_percent(text: &str) -> Result<u64, String> {
-    let percent = text.parse().ok().filter(|percent| *percent == 0 || (110..=100_000).contains(percent));
-    percent.ok_or_else(|| "expected 0, or a number from 110 to 100000".to_owned())
-}
 
 /// From raw text to a trained Transformer, from one job file.
 #[derive(Debug, Parser)]
@@ -130,17 +127,6 @@ pub(crate) struct PlanArgs {
     /// Chooses other records.
     #[arg(long, requires = "sample", default_value_t = 0)]
     pub(crate) sample_seed: u64,
-}
-
-/// A share of all records.
-fn fraction(text: &str) -> Result<f64, String> {
-    let value = text.parse::<f64>().ok().filter(|value| *value > 0.0 && *value <= 1.0);
-    value.ok_or_else(|| format!("`{text}` is no fraction: expected more than 0, up to 1"))
-}
-
-fn rate(text: &str) -> Result<f64, String> {
-    let value = text.parse::<f64>().ok().filter(|value| *value > 0.0 && value.is_finite());
-    value.ok_or_else(|| format!("`{text}` is no rate: expected more than 0"))
 }
 
 #[derive(Debug, Args)]
@@ -416,15 +402,6 @@ pub(crate) struct RefilterArgs {
     pub(crate) changed: Option<PathBuf>,
 }
 
-/// `KEY=VALUE`; a value that is no JSON is a text.
-fn assignment(text: &str) -> Result<(String, serde_json::Value), String> {
-    let (key, value) =
-        text.split_once('=').ok_or_else(|| format!("`{text}` sets nothing: expected `STAGE.KEY=VALUE`"))?;
-    let value = value.trim();
-    let value = serde_json::from_str(value).unwrap_or_else(|_| serde_json::Value::from(value));
-    Ok((key.trim().to_owned(), value))
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
     /// The run's output, a path or URL.
@@ -494,9 +471,4 @@ pub(crate) struct GenerateArgs {
     /// Where chance starts.
     #[arg(long, default_value_t = 1337)]
     pub(crate) seed: u64,
-}
-
-fn temperature(text: &str) -> Result<f32, String> {
-    let expected = || format!("`{text}` is no temperature: expected 0 (greedy) or a number above");
-    text.parse().ok().filter(|value: &f32| value.is_finite() && *value >= 0.0).ok_or_else(expected)
 }
