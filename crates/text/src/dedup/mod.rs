@@ -19,7 +19,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 pub use divide::Divider;
 pub use paragraph::{ParagraphConfig, Unit};
-pub use seen::{Bloom, Full, HASH_BITS, MOST_SLICES, PLACE_BITS, PLACE_MASK, Seen, Sizing, Table};
+pub use seen::{Bloom, Full, PLACE_MASK, Seen, Sizing, Table};
 pub use substring::{SubstringConfig, TokenUnit};
 
 use crate::minhash::{Hash, MinHashConfig};

@@ -1,19 +1,19 @@
 //! What was seen before, in a bounded piece of memory: a Bloom filter that keeps its rate, or a table that is never wrong.
 //!
-//! Items are hashes of [`HASH_BITS`] bits with a place each. They are shared out among slices of the hash space, one filter
+//! Items are hashes of 88 bits with a place each. They are shared out among slices of the hash space, one filter
 //! or table a slice, so that any number of items is told apart with no more memory at once than was asked for.
 
 use crate::dedup::DedupConfig;
 
 /// Bits of an item's hash; they lie at the top of 128. Of 10¹¹ different items two have equal hashes with a probability of
 /// 2 in 100,000.
-pub const HASH_BITS: u32 = 88;
+const HASH_BITS: u32 = 88;
 /// Bits of an item's place, below the hash.
-pub const PLACE_BITS: u32 = 128 - HASH_BITS;
+const PLACE_BITS: u32 = 128 - HASH_BITS;
 /// The bits of a place.
 pub const PLACE_MASK: u128 = (1 << PLACE_BITS) - 1;
 /// Slices at most: every one of them reads through the files of all items.
-pub const MOST_SLICES: u32 = 1024;
+const MOST_SLICES: u32 = 1024;
 
 /// Bytes of a table's slot: hash and place.
 const SLOT_BYTES: u64 = 16;
@@ -240,7 +240,8 @@ impl Bloom {
     }
 
     /// Whether an item is in, or seems to be.
-    pub fn contains(&self, hash: u128) -> bool {
+    #[cfg(test)]
+    fn contains(&self, hash: u128) -> bool {
         self.shape.bits_of(hash).all(|bit| self.words[(bit / 64) as usize] & (1 << (bit % 64)) != 0)
     }
 
